@@ -213,12 +213,23 @@ def pg_port() -> Iterator[int]:
     """A PostgreSQL of this run's own, as the user postgres when the tests run as root. It dies with the run."""
     programs = _postgresql_programs()
     with _short_folder("shp-") as folder:
-        as_postgres = ["setpriv", "--pdeathsig", "QUIT"]
+        as_postgres: list[str | Path] = ["setpriv", "--pdeathsig", "QUIT"]
         if os.geteuid() == 0:
             shutil.chown(folder, "postgres", "postgres")
             as_postgres += ["--reuid", "postgres", "--regid", "postgres", "--init-groups"]
         data, log, port = folder / "d", folder / "log", _free_port()
-        initdb = [programs / "initdb", "-D", data, "-A", "trust", "-U", "postgres", "-E", "UTF8", "--no-sync"]
+        initdb: list[str | Path] = [
+            programs / "initdb",
+            "-D",
+            data,
+            "-A",
+            "trust",
+            "-U",
+            "postgres",
+            "-E",
+            "UTF8",
+            "--no-sync",
+        ]
         subprocess.run([*as_postgres, *initdb, "--locale=C"], check=True, capture_output=True, cwd="/")
         options = {"listen_addresses": "127.0.0.1", "unix_socket_directories": str(folder), "max_connections": "60"}
         options |= {"fsync": "off", "shared_buffers": "32MB"}
