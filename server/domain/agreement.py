@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import date, timedelta
 from functools import cached_property
 from ipaddress import IPv4Network, IPv6Network
@@ -13,6 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 Id = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9]*(-[a-z0-9]+)*$", max_length=40)]
 Fingerprint = Annotated[str, StringConstraints(pattern=r"^[0-9A-F]{40}$")]
 Text = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=400)]
+PublicLine = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=4000)]
 Months = Annotated[str, StringConstraints(pattern=r"^P\d{1,2}M$")]
 
 Role = Literal["designated_person", "data_manager", "governance_lead", "administrator", "auditor"]
@@ -21,6 +23,15 @@ Verb = Literal[
     "status.read", "policy.apply", "evidence.read",
 ]  # fmt: skip
 EVERYONE = "everyone"
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where something was written: file relative to the policy set, line and column from 1."""
+
+    file: str
+    line: int
+    column: int
 
 
 class Frozen(BaseModel):
@@ -32,7 +43,7 @@ class Frozen(BaseModel):
 class SshKey(Frozen):
     """One public key that may log in as its person, optionally only from some networks and only to put."""
 
-    public: Text = Field(max_length=4000, description="one line: type, base64, as in id_ed25519.pub")
+    public: PublicLine = Field(description="one line: type, base64, as in id_ed25519.pub")
     label: Text = "key"
     networks: tuple[IPv4Network | IPv6Network, ...] = ()
     put_only: bool = False
@@ -100,7 +111,9 @@ class Member(Frozen):
     address: tuple[str, ...] = ()
     aliases: tuple[str, ...] = ()
     note: str | None = None
-    cover: Id | None = Field(default=None, description="person whose keys this member's files are always sealed to as well")
+    cover: Id | None = Field(
+        default=None, description="person whose keys this member's files are always sealed to as well"
+    )
     recovery_key: GpgKey | None = Field(default=None, description="the member's offline key")
 
     @property
@@ -238,6 +251,16 @@ class PolicySet(Frozen):
     people: tuple[Person, ...]
     exchanges: tuple[Exchange, ...]
     access: Access
+    written: Mapping[str, Place] = Field(default_factory=dict, exclude=True, repr=False)
+    """Where each thing stands in the files, by dotted path ("people.p-kent-1.roles"); no part of the content."""
+
+    def place(self, *path: str | int) -> Place | None:
+        """Where `path` is written, or the nearest thing around it that is; None for a set that came from no file."""
+        for length in range(len(path), 0, -1):
+            found = self.written.get(".".join(map(str, path[:length])))
+            if found is not None:
+                return found
+        return None
 
     @cached_property
     def member_by_id(self) -> dict[str, Member]:
@@ -283,5 +306,3 @@ class PolicySet(Frozen):
         if member.recovery_key is not None:
             keys.append((f"recovery-{member_id}", member.recovery_key))
         return tuple(keys)
-
-
