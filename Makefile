@@ -38,7 +38,7 @@ bench: setup-test
 	@exec $(BIN)/python bench/bench.py $(ARGS)
 
 lock: setup-test
-	.ci/lock.sh
+	.ci/lock.sh $(ARGS)
 
 clean:
 	rm -rf .venv .safehand-demo build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
