@@ -1,0 +1,46 @@
+"""Notices as values: words for a person, facts, buttons. How they look is the business of the front ends."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+from typing import Literal
+
+Tone = Literal["info", "good", "attention", "bad"]
+
+
+@dataclass(frozen=True, slots=True)
+class Button:
+    """One thing that the person can do about it: `verb` is the conversation's word, `subject` an id."""
+
+    verb: str
+    label: str
+    subject: str
+    style: Literal["primary", "danger", "plain"] = "plain"
+    asks_reason: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Notice:
+    """What one person is told about one thread (a delivery, a hold, a refusal …); at most three lines of text.
+
+    A later notice of the same person and thread takes the place of the earlier one: the message is edited, not repeated.
+    """
+
+    person: str
+    thread: str
+    kind: str
+    text: str
+    tone: Tone = "info"
+    facts: tuple[tuple[str, str], ...] = ()
+    buttons: tuple[Button, ...] = ()
+
+    def to_json(self) -> str:
+        return json.dumps(asdict(self), ensure_ascii=False, sort_keys=True)
+
+    @classmethod
+    def from_json(cls, text: str) -> Notice:
+        data = json.loads(text)
+        data["facts"] = tuple((str(k), str(v)) for k, v in data["facts"])
+        data["buttons"] = tuple(Button(**button) for button in data["buttons"])
+        return cls(**data)

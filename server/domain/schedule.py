@@ -1,0 +1,95 @@
+"""Periods and months. Wall-clock rules are Europe/London; durations are UTC."""
+
+from __future__ import annotations
+
+import re
+from calendar import monthrange
+from dataclasses import dataclass
+from datetime import date, datetime
+from zoneinfo import ZoneInfo
+
+LONDON = ZoneInfo("Europe/London")
+_PERIOD = re.compile(r"(\d{4})-(0[1-9]|1[0-2])")
+
+
+def add_months(day: date, months: int) -> date:
+    """The same day `months` later, clamped to the month's end, never rolled into the next (31 Dec + 2 = 28 Feb)."""
+    index = day.year * 12 + day.month - 1 + months
+    year, month = divmod(index, 12)
+    return date(year, month + 1, min(day.day, monthrange(year, month + 1)[1]))
+
+
+def london_day(now: datetime) -> date:
+    """The calendar day in London at `now` (aware)."""
+    return now.astimezone(LONDON).date()
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Period:
+    """The month that a file describes, written 2026-11."""
+
+    year: int
+    month: int
+
+    def __str__(self) -> str:
+        return f"{self.year:04d}-{self.month:02d}"
+
+    @classmethod
+    def parse(cls, text: str) -> Period | None:
+        """The period that `text` names, or None."""
+        found = _PERIOD.fullmatch(text)
+        return cls(int(found[1]), int(found[2])) if found else None
+
+    @property
+    def first_day(self) -> date:
+        return date(self.year, self.month, 1)
+
+    @property
+    def opens(self) -> date:
+        """The first day on which it can be sent: the first of the next month."""
+        return add_months(self.first_day, 1)
+
+    def closes(self, use_by_months: int) -> date:
+        """The last day on which it can be sent: its use-by date."""
+        return add_months(self.opens, use_by_months)
+
+    def is_open(self, now: datetime, use_by_months: int) -> bool:
+        return self.opens <= london_day(now) <= self.closes(use_by_months)
+
+    @property
+    def words(self) -> str:
+        """As people say it: Nov 2026."""
+        return self.first_day.strftime("%b %Y")
+
+
+def current_period(now: datetime) -> Period:
+    """The month before the month of `now`, in London."""
+    before = add_months(london_day(now).replace(day=1), -1)
+    return Period(before.year, before.month)
+
+
+def open_periods(now: datetime, use_by_months: int) -> tuple[Period, ...]:
+    """Every period that can be sent now, newest first."""
+    newest = current_period(now)
+    months = (add_months(newest.first_day, -back) for back in range(use_by_months + 2))
+    candidates = (Period(day.year, day.month) for day in months)
+    return tuple(period for period in candidates if period.is_open(now, use_by_months))
+
+
+def use_by(available: datetime, months: int) -> date:
+    """The day until which a delivery may be used: calendar months from availability, clamped."""
+    return add_months(london_day(available), months)
+
+
+def in_words(moment: datetime) -> str:
+    """A moment as people in London read it: Tue 1 Dec 2026 09:05."""
+    local = moment.astimezone(LONDON)
+    return f"{local:%a} {local.day} {local:%b %Y %H:%M}"
+
+
+def clock_words(moment: datetime, now: datetime) -> str:
+    """A moment said shortly: 09:05 today, else with its day."""
+    local = moment.astimezone(LONDON)
+    if local.date() == london_day(now):
+        return f"{local:%H:%M}"
+    return f"{local:%a} {local.day} {local:%b} {local:%H:%M}"

@@ -1,0 +1,168 @@
+"""One transaction writes states, ledger entries and notices together; there is no other way to write."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Engine, create_engine, event, text
+from sqlalchemy.engine import make_url
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
+from sqlalchemy.pool import ConnectionPoolEntry
+from sqlmodel import Session, col, select
+
+from server.domain import ledger
+from server.domain.errors import Busy, Misconfigured
+from server.domain.notice import Notice
+from server.store.tables import CounterRow, HeadRow, LedgerRow, NoticeRow
+
+BUSY = "The exchange's database is busy or away; nothing was changed. Try again in a minute."
+_WAIT_SECONDS = 8
+
+
+class Tx:
+    """An open write transaction: the session, and the three ways of adding to the record."""
+
+    def __init__(self, session: Session, head: HeadRow, now: datetime, revision: str) -> None:
+        self.session, self.now, self.revision = session, now, revision
+        self._head = head
+
+    def record(self, event: ledger.Event) -> int:
+        """Append the event to the ledger; its number. Times never run backwards."""
+        at = max(self.now, ledger.moment_of(self._head.at))
+        number = self._head.number + 1
+        entry = ledger.entry(event, number=number, at=at, revision=self.revision, previous=self._head.hash)
+        self.session.add(LedgerRow(**{name: getattr(entry, name) for name in ledger.Entry.__dataclass_fields__}))
+        self._head.number, self._head.hash, self._head.at = number, entry.hash, entry.at
+        self.session.add(self._head)
+        return number
+
+    def notify(self, notice: Notice, *, about: int) -> None:
+        """Write the notice, or put it in the place of the person's earlier one of the same thread."""
+        query = select(NoticeRow).where(NoticeRow.person == notice.person, NoticeRow.thread == notice.thread)
+        row = self.session.exec(query).first()
+        body = notice.to_json()
+        if row is None:
+            row = NoticeRow(
+                person=notice.person,
+                thread=notice.thread,
+                body=body,
+                created_at=self.now,
+                updated_at=self.now,
+                about=about,
+            )
+        elif row.body != body:
+            row.body, row.updated_at, row.about = body, self.now, about
+            row.version += 1
+        self.session.add(row)
+        self.session.flush()
+
+    def next_id(self, prefix: str, year: int) -> str:
+        """The next id of this kind: D-2026-000417."""
+        name = f"{prefix}-{year}"
+        row = self.session.get(CounterRow, name) or CounterRow(name=name, last=0)
+        row.last += 1
+        self.session.add(row)
+        self.session.flush()
+        return f"{name}-{row.last:06d}"
+
+
+class Store:
+    """A database by its URL: SQLite (WAL, synchronous=FULL, one writer) or PostgreSQL."""
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+        self.sqlite = make_url(url).get_backend_name() == "sqlite"
+        self.engine = _engine(url, sqlite=self.sqlite)
+        self._writer = self.engine.execution_options(writing=True)
+        self._one_writer = threading.Lock()
+
+    def close(self) -> None:
+        """Let go of every connection."""
+        self.engine.dispose()
+
+    @contextmanager
+    def transaction(self, now: datetime, revision: str) -> Iterator[Tx]:
+        """All or nothing. Raises Busy when the database cannot be reached or stays locked."""
+        if self.sqlite and not self._one_writer.acquire(timeout=_WAIT_SECONDS):
+            raise Busy(BUSY)
+        try:
+            with _translated(), Session(self._writer, expire_on_commit=False) as session:
+                yield Tx(session, _locked_head(session), now, revision)
+                session.commit()
+        finally:
+            if self.sqlite:
+                self._one_writer.release()
+
+    @contextmanager
+    def reading(self) -> Iterator[Session]:
+        """A session to read with. Raises Busy like `transaction`."""
+        with _translated(), Session(self.engine, expire_on_commit=False) as session:
+            yield session
+
+    def entries(self, after: int = 0, batch: int = 5000) -> Iterator[ledger.Entry]:
+        """The ledger in order, read in batches."""
+        query = text(
+            "SELECT number, at, kind, actor, subjects, data, revision, previous, hash FROM ledger"
+            " WHERE number > :after ORDER BY number LIMIT :batch"
+        )
+        while True:
+            with _translated(), self.engine.connect() as connection:
+                rows = connection.execute(query, {"after": after, "batch": batch}).all()
+            for row in rows:
+                yield ledger.Entry(*row)
+            if len(rows) < batch:
+                return
+            after = int(rows[-1][0])
+
+    def head(self) -> tuple[int, str, str]:
+        """Number, hash and time text of the last entry, as the head row says."""
+        with self.reading() as session:
+            row = session.exec(select(HeadRow).where(col(HeadRow.id) == 1)).one()
+            return row.number, row.hash, row.at
+
+    def forget_deleted_bytes(self) -> None:
+        """SQLite: what was overwritten is not kept in the write-ahead file either."""
+        if self.sqlite:
+            with _translated(), self.engine.connect() as connection:
+                connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)")
+
+
+def _locked_head(session: Session) -> HeadRow:
+    head = session.exec(select(HeadRow).where(col(HeadRow.id) == 1).with_for_update()).first()
+    if head is None:
+        raise Misconfigured("The database has no tables yet; run `safehand init` first.")
+    return head
+
+
+@contextmanager
+def _translated() -> Iterator[None]:
+    try:
+        yield
+    except (DBAPIError, PoolTimeout) as error:
+        if isinstance(error, DBAPIError) and "no such table" in str(error.orig):
+            raise Misconfigured("The database has no tables yet; run `safehand init` first.") from error
+        raise Busy(BUSY) from error
+
+
+def _engine(url: str, *, sqlite: bool) -> Engine:
+    if not sqlite:
+        return create_engine(url, pool_pre_ping=True, pool_timeout=_WAIT_SECONDS, connect_args={"connect_timeout": 5})
+    engine = create_engine(url, connect_args={"timeout": _WAIT_SECONDS, "check_same_thread": False}, pool_size=20)
+
+    @event.listens_for(engine, "connect")
+    def _prepare(connection: Any, _record: ConnectionPoolEntry) -> None:
+        connection.isolation_level = None
+        for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", "secure_delete=ON"):
+            connection.execute(f"PRAGMA {pragma}")
+
+    @event.listens_for(engine, "begin")
+    def _begin(connection: Any) -> None:
+        writing = connection.get_execution_options().get("writing", False)
+        connection.exec_driver_sql("BEGIN IMMEDIATE" if writing else "BEGIN")
+
+    return engine

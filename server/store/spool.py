@@ -1,0 +1,159 @@
+"""Sealed bytes on disk. An unfinished upload has no name at all where the file system can do that (O_TMPFILE).
+
+The protocol (DESIGN 5): write, fsync, name it `<blob>.part`; commit the row; rename to `<blob>.sealed`; fsync the folder.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import secrets
+from collections.abc import Collection
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from server.domain.errors import Busy
+
+PART, SEALED = ".part", ".sealed"
+NO_SPACE = "The exchange's disk is full; nothing of this file was kept. Tell the administrator, then send it again."
+
+
+@dataclass(slots=True)
+class Draft:
+    """A file that is being written: an open descriptor, and its name-to-be."""
+
+    blob: str
+    fd: int
+    named: bool
+    _spool: Spool = field(repr=False)
+
+    def discard(self) -> None:
+        """Leave nothing behind. May be called twice, and after `settle`."""
+        if self.fd >= 0:
+            os.close(self.fd)
+            self.fd = -1
+        if self.named:
+            (self._spool.folder / (self.blob + PART)).unlink(missing_ok=True)
+            self.named = False
+
+    def settle(self) -> None:
+        """Everything written is on disk under `<blob>.part`. Raises Busy when the disk says no."""
+        try:
+            os.fsync(self.fd)
+            if not self.named:
+                self._spool.name(self.fd, self.blob)
+                self.named = True
+            self._spool.sync()
+        except OSError as error:
+            raise trouble(error) from error
+
+    def place(self) -> None:
+        """After the row is committed: give it its final name, and let go of the descriptor."""
+        os.close(self.fd)
+        self.fd = -1
+        self._spool.finish(self.blob)
+        self.named = False
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What a look through the spool found and did."""
+
+    finished: tuple[str, ...]
+    deleted: tuple[str, ...]
+    strangers: tuple[str, ...]
+    missing: tuple[str, ...]
+
+
+class Spool:
+    """A folder of sealed files. One process writes; names are random, never a client's."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+
+    def draft(self) -> Draft:
+        """A new, empty file. Raises Busy when the disk says no."""
+        blob = secrets.token_hex(16)
+        try:
+            try:
+                fd = os.open(self.folder, os.O_TMPFILE | os.O_RDWR | os.O_CLOEXEC, 0o600)
+                named = False
+            except OSError as error:
+                if error.errno not in {errno.EOPNOTSUPP, errno.EISDIR, errno.EINVAL, errno.ENOENT}:
+                    raise
+                path = self.folder / (blob + PART)
+                fd = os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR | os.O_CLOEXEC, 0o600)
+                named = True
+        except OSError as error:
+            raise trouble(error) from error
+        return Draft(blob, fd, named, self)
+
+    def name(self, fd: int, blob: str) -> None:
+        """Link a nameless file as `<blob>.part`."""
+        os.link(f"/proc/self/fd/{fd}", self.folder / (blob + PART), follow_symlinks=True)
+
+    def finish(self, blob: str) -> None:
+        """`.part` becomes `.sealed`, durably."""
+        os.rename(self.folder / (blob + PART), self.folder / (blob + SEALED))
+        self.sync()
+
+    def sync(self) -> None:
+        """The folder's own entries are on disk."""
+        fd = os.open(self.folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            os.fsync(fd)
+        finally:
+            os.close(fd)
+
+    def open(self, blob: str) -> int:
+        """A read-only descriptor of a sealed file. Raises Busy when it is not there."""
+        for ending in (SEALED, PART):
+            try:
+                return os.open(self.folder / (blob + ending), os.O_RDONLY | os.O_CLOEXEC)
+            except FileNotFoundError:
+                continue
+            except OSError as error:
+                raise trouble(error) from error
+        raise Busy(
+            "The sealed copy is not on the exchange's disk; the administrator has to look into it.", code="BLOB_MISSING"
+        )
+
+    def remove(self, blob: str) -> None:
+        """The bytes are gone. Nothing happens if they were gone before."""
+        for ending in (SEALED, PART):
+            (self.folder / (blob + ending)).unlink(missing_ok=True)
+        self.sync()
+
+    def recover(self, kept: Collection[str], gone: Collection[str]) -> Found:
+        """At start, when no upload is open. `kept`: blobs with a row; `gone`: blobs whose rows say that they are purged.
+
+        A `.part` without a row is deleted, one with a row is finished; a `.sealed` without a row is reported and left.
+        """
+        finished, deleted, strangers, present = [], [], [], set()
+        for path in sorted(self.folder.iterdir()):
+            blob = path.stem
+            if path.suffix not in {PART, SEALED}:
+                continue
+            if blob in gone or (path.suffix == PART and blob not in kept):
+                path.unlink()
+                deleted.append(blob)
+            elif path.suffix == PART:
+                self.finish(blob)
+                finished.append(blob)
+                present.add(blob)
+            elif blob in kept:
+                present.add(blob)
+            else:
+                strangers.append(blob)
+        self.sync()
+        return Found(tuple(finished), tuple(deleted), tuple(strangers), tuple(sorted(set(kept) - present)))
+
+
+def trouble(error: OSError) -> Busy:
+    """A disk's error as a sentence for the person who waits."""
+    if error.errno in {errno.ENOSPC, errno.EDQUOT}:
+        return Busy(NO_SPACE, code="DISK_FULL")
+    return Busy(
+        "The exchange cannot write to its disk; nothing of this file was kept. Try again later.", code="DISK_ERROR"
+    )
