@@ -1,0 +1,233 @@
+"""Whose keys a consignment may be sealed to: those the policy holds whole, by full fingerprint, judged by us.
+
+No key server, no lookup by name or address, no trust database. gpg reads the keys once, when a keyring is opened; after
+that a question costs no gpg run.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import tempfile
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from server.seal.gpg import Gpg, SealError
+
+LISTING_SECONDS = 60.0
+ARMOURED_MOST = 256 * 1024
+"""Characters of one armoured key: real ones have 1 to 20 thousand, flooded ones millions."""
+
+RSA_LEAST = 3072
+"""Bits. NIST SP 800-57 part 1, table 2: 128 bits of strength, as for the curves below."""
+_RSA = frozenset({"1", "2", "3"})
+_CURVES_ALGORITHMS = frozenset({"18", "19", "22"})
+_CURVES = frozenset(
+    {"ed25519", "cv25519", "ed448", "cv448", "nistp256", "nistp384", "nistp521"}
+    | {"brainpoolP256r1", "brainpoolP384r1", "brainpoolP512r1"}
+)
+
+_WHY = {
+    "absent": "has no key in the agreement's policy: add the public key",
+    "expired": "has expired: extend it or add a new one",
+    "revoked": "has been revoked: add a new one",
+    "weak": "is too weak: use ed25519 with cv25519, or RSA of at least 3072 bits",
+    "cannot encrypt": "cannot encrypt: add one that has an encryption subkey",
+    "unreadable": "cannot be read, or is not the one with that fingerprint: export it again, alone, with --armor",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class PublicKey:
+    """A key as the policy holds it. `holder` is a person's id or "recovery"; `fingerprint`: 40 hex, upper case."""
+
+    holder: str
+    member: str
+    fingerprint: str
+    armored: str
+
+
+@dataclass(frozen=True, slots=True)
+class SealingKey:
+    """A key that can be sealed to. `subkeys`: fingerprints of all usable encryption subkeys (or the primary)."""
+
+    holder: str
+    member: str
+    fingerprint: str
+    subkeys: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class UnusableKey:
+    """A key that cannot be sealed to. `why`: absent, expired, revoked, weak, cannot encrypt, or unreadable."""
+
+    holder: str
+    member: str
+    fingerprint: str
+    why: str
+
+    @property
+    def sentence(self) -> str:
+        """One plain sentence: whose key, what is wrong, what to do."""
+        if self.why == "absent":
+            return f"{self.holder} of {self.member} {_WHY[self.why]}."
+        return f"The GPG key of {self.holder} of {self.member} {_WHY[self.why]}."
+
+
+@dataclass(frozen=True, slots=True)
+class _Part:
+    """A primary key or a subkey as gpg lists it."""
+
+    fingerprint: str
+    validity: str
+    expires: datetime | None
+    encrypts: bool
+    strong: bool
+
+    def fault(self, at: datetime) -> str:
+        """Why it is not usable at this time; empty when it is."""
+        if self.validity == "r":
+            return "revoked"
+        if self.validity == "e" or (self.expires is not None and self.expires <= at):
+            return "expired"
+        if self.validity in ("i", "d", "n"):
+            return "unreadable"
+        return "" if self.strong else "weak"
+
+
+@dataclass(frozen=True, slots=True)
+class _Listed:
+    primary: _Part
+    subkeys: tuple[_Part, ...]
+
+
+class Keyring:
+    """One revision's public keys in one keyring file; never changed after it is built."""
+
+    def __init__(self, path: Path, listed: Mapping[str, _Listed]) -> None:
+        """Use `open`."""
+        self.path = path
+        self._listed = dict(listed)
+
+    @classmethod
+    def open(cls, home: Path, revision: str, keys: Iterable[PublicKey]) -> Keyring:
+        """The keyring of `revision` at home/keyrings/<revision>.kbx: built when absent or not whole, else reused.
+
+        `keys` are all the revision's keys; those that gpg cannot read stay out and are answered as unreadable. Costs
+        one gpg run when the file is there, and two for each new or unreadable key. Raises SealError.
+        """
+        if not re.fullmatch(r"[0-9A-Za-z][0-9A-Za-z_-]{0,127}", revision):
+            raise SealError("A revision is letters and digits only.", code="REVISION")
+        folder = home / "keyrings"
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        path = folder / f"{revision}.kbx"
+        wanted = {key.fingerprint: key for key in keys}
+        listed = _list(home, path) if path.exists() else {}
+        missing = [key for fingerprint, key in wanted.items() if fingerprint not in listed]
+        readable = [key for key in missing if _holds_exactly(home, key)]
+        if readable or not path.exists() or listed.keys() - wanted.keys():
+            bad = {key.fingerprint for key in missing} - {key.fingerprint for key in readable}
+            listed = _build(home, path, [key for key in wanted.values() if key.fingerprint not in bad])
+        return cls(path, listed)
+
+    def sealing_key(self, key: PublicKey, at: datetime) -> SealingKey | UnusableKey:
+        """What can be sealed to for `key` at `at` (aware; the real time, because gpg itself judges by that). Pure."""
+        if not key.armored.strip():
+            return UnusableKey(key.holder, key.member, key.fingerprint, "absent")
+        listed = self._listed.get(key.fingerprint)
+        if listed is None:
+            return UnusableKey(key.holder, key.member, key.fingerprint, "unreadable")
+        why = listed.primary.fault(at)
+        if why:
+            return UnusableKey(key.holder, key.member, key.fingerprint, why)
+        candidates = [part for part in (*listed.subkeys, listed.primary) if part.encrypts]
+        usable = tuple(part.fingerprint for part in candidates if not part.fault(at))
+        if not usable:
+            why = _gravest([part.fault(at) for part in candidates])
+            return UnusableKey(key.holder, key.member, key.fingerprint, why)
+        return SealingKey(key.holder, key.member, key.fingerprint, usable)
+
+
+def _gravest(faults: list[str]) -> str:
+    """Of several unusable encryption keys, the fault whose remedy is nearest: one that expired can be extended."""
+    order = ("expired", "weak", "revoked", "unreadable")
+    return next((why for why in order if why in faults), "cannot encrypt")
+
+
+def _holds_exactly(home: Path, key: PublicKey) -> bool:
+    """Whether the armoured block is one public key, this one, and nothing else (no secret key, no second key)."""
+    if not 0 < len(key.armored) <= ARMOURED_MOST or not re.fullmatch(r"[0-9A-F]{40}", key.fingerprint):
+        return False
+    run = Gpg(home).one_run()
+    with run.within(LISTING_SECONDS):
+        found = run.scan_keys_mem(key.armored)
+    return [(each["type"], each.get("fingerprint")) for each in found] == [("pub", key.fingerprint)]
+
+
+def _build(home: Path, path: Path, keys: list[PublicKey]) -> dict[str, _Listed]:
+    """Write the keyring under a temporary name, prove that it holds exactly these keys, and give it its name."""
+    draft = Path(tempfile.mkdtemp(prefix=".building-", dir=path.parent))
+    try:
+        ring = draft / "ring.kbx"
+        for key in keys:
+            _import(home, ring, key)
+        listed = _list(home, ring)
+        if listed.keys() != {key.fingerprint for key in keys}:
+            raise SealError("gpg did not keep the keys it was given: run `safehand doctor`.", code="KEYRING")
+        _to_disk(ring, os.O_RDONLY)
+        ring.replace(path)
+        _to_disk(path.parent, os.O_RDONLY | os.O_DIRECTORY)
+    except OSError as fault:
+        raise SealError("The keyring could not be written: look at the disk's room and rights.", code="DISK") from fault
+    finally:
+        shutil.rmtree(draft, ignore_errors=True)
+    return listed
+
+
+def _import(home: Path, ring: Path, key: PublicKey) -> None:
+    run = Gpg(home, keyrings=[ring]).one_run()
+    with run.within(LISTING_SECONDS):
+        result = run.import_keys(key.armored, extra_args=["--import-options", "import-minimal"])
+    if set(result.fingerprints) != {key.fingerprint}:
+        raise SealError("gpg did not take a key it had read: run `safehand doctor`.", code="KEYRING")
+
+
+def _list(home: Path, ring: Path) -> dict[str, _Listed]:
+    run = Gpg(home, keyrings=[ring]).one_run()
+    with run.within(LISTING_SECONDS):
+        found = run.list_keys()
+    return {str(each["fingerprint"]): _listed(each) for each in found if each["type"] == "pub"}
+
+
+def _listed(each: Mapping[str, Any]) -> _Listed:
+    subkeys = tuple(_part(info) for info in each.get("subkey_info", {}).values() if info.get("fingerprint"))
+    return _Listed(_part(each), subkeys)
+
+
+def _part(fields: Mapping[str, Any]) -> _Part:
+    expires = str(fields["expires"])
+    return _Part(
+        fingerprint=str(fields["fingerprint"]),
+        validity=str(fields["trust"]),
+        expires=datetime.fromtimestamp(int(expires), UTC) if expires else None,
+        encrypts="e" in str(fields["cap"]),
+        strong=_strong(str(fields["algo"]), str(fields["length"]), str(fields["curve"])),
+    )
+
+
+def _strong(algorithm: str, bits: str, curve: str) -> bool:
+    if algorithm in _RSA:
+        return bits.isdigit() and int(bits) >= RSA_LEAST
+    return algorithm in _CURVES_ALGORITHMS and curve in _CURVES
+
+
+def _to_disk(path: Path, how: int) -> None:
+    descriptor = os.open(path, how)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
