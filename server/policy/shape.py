@@ -1,0 +1,265 @@
+"""A tree has the shape of the agreement's models or says, at each place, what to write instead.
+
+Strict: a number, a date or a duration is what its field asks for, in one spelling; nothing is coerced, codes stay text.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import types
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from datetime import date
+from typing import Annotated, Any, Union, get_args, get_origin
+
+from pydantic import BaseModel, ValidationError
+
+from server.domain.agreement import Place, PolicySet
+from server.policy.problem import PolicyProblem, problem, suggestion
+from server.policy.tree import Keyed, Leaf, Listed, Node
+
+Loc = tuple[str | int, ...]
+Json = Any
+WHOLE = re.compile(r"-?(0|[1-9][0-9]*)")
+NAME = re.compile(r"[a-z0-9-]{1,40}")
+DAY = re.compile(r"\d{4}-\d{2}-\d{2}")
+
+PATTERNS = {
+    r"^[a-z][a-z0-9]*(-[a-z0-9]+)*$": "this is no id: write small letters, digits and single hyphens, as in p-kent-1",
+    r"^[0-9A-F]{40}$": "this is no fingerprint: write all 40 hexadecimal digits in capitals, without spaces",
+    r"^P\d{1,2}M$": "this is no number of months: write it as P2M",
+    r"^\d{3}$": 'this is no authority code: write its three digits, as in "886"',
+    r"^Z[A-B]?\d{6,7}$": "this is no ICO registration: write Z and seven digits, or ZA or ZB and six",
+}
+WANTED = {
+    "string_type": "text is wanted here: put the value in quotes",
+    "bool_type": "write true or false, without quotes",
+    "int_type": "a whole number is wanted here: write digits only, without quotes",
+    "int_parsing": "a whole number is wanted here: write digits only, without quotes",
+    "date_type": "a date is wanted here: write it as 2027-03-31",
+    "date_parsing": "this is no date: write it as 2027-03-31",
+    "date_from_datetime_parsing": "this is no date: write it as 2027-03-31",
+    "date_from_datetime_inexact": "this is no date: write it as 2027-03-31",
+    "time_delta_type": "a duration is wanted here: write it as PT2M, or PT0S for none",
+    "time_delta_parsing": "this is no duration: write it as PT2M, or PT0S for none",
+    "ip_v4_network": "this is no network: write it as 192.0.2.0/24, with no bits set after the prefix",
+    "ip_v6_network": "this is no network: write it as 2001:db8::/32, with no bits set after the prefix",
+    "value_error": "this is no network: write it as 192.0.2.0/24, with no bits set after the prefix",
+    "tuple_type": 'a list is wanted here: write "- item" lines, or [a, b]',
+    "list_type": 'a list is wanted here: write "- item" lines, or [a, b]',
+    "frozen_set_type": 'a list is wanted here: write "- item" lines, or [a, b]',
+    "model_type": 'a block of "key: value" lines is wanted here',
+    "model_attributes_type": 'a block of "key: value" lines is wanted here',
+    "mapping_type": 'a block of "key: value" lines is wanted here',
+    "dict_type": 'a block of "key: value" lines is wanted here',
+    "string_too_short": "this is empty: write something, or remove the line",
+    "too_short": "this list is empty: write at least one",
+}
+
+
+def shaped(root: Keyed, unread: frozenset[str]) -> tuple[PolicySet | None, list[PolicyProblem]]:
+    """The policy set of a whole tree, or None and every place that has not its shape.
+
+    `unread` are the sections whose file could not be read: what they lack is not told again.
+    """
+    texts = _json(root, ())
+    errors = _errors(texts)
+    numbers = [e["loc"] for e in errors if e["type"] == "int_type" and _is_whole(find(root, e["loc"]))]
+    for loc in numbers:
+        _replace(texts, loc, int)
+    errors = _errors(texts) if numbers else errors
+    found = [_problem(root, error) for error in errors if error["loc"][0] not in unread]
+    found += [problem(place, path, WANTED["date_parsing"]) for path, place in _undated(root)]
+    if errors or found:
+        return None, list(dict.fromkeys(found))
+    policy = PolicySet.model_validate_json(json.dumps(texts), strict=True)
+    return policy.model_copy(update={"written": places(root)}), []
+
+
+def _errors(texts: Json) -> list[Any]:
+    try:
+        PolicySet.model_validate_json(json.dumps(texts), strict=True)
+    except ValidationError as invalid:
+        return list(invalid.errors(include_url=False, include_input=False))
+    return []
+
+
+def _json(node: Node, loc: Loc) -> Json:
+    match node:
+        case Leaf():
+            return node.value
+        case Listed():
+            return [_json(item, (*loc, index)) for index, item in enumerate(node.items)]
+        case Keyed():
+            return {key: _json(item, (*loc, key)) for key, item in node.items.items()}
+
+
+def _is_whole(node: Node | None) -> bool:
+    return isinstance(node, Leaf) and node.plain and WHOLE.fullmatch(node.text) is not None and len(node.text) < 19
+
+
+def _replace(texts: Json, loc: Loc, change: Callable[[str], int]) -> None:
+    for step in loc[:-1]:
+        texts = texts[step]
+    texts[loc[-1]] = change(texts[loc[-1]])
+
+
+def _undated(root: Keyed) -> Iterator[tuple[str, Place]]:
+    """Date fields in a spelling that a lenient reader would take for seconds since 1970."""
+    for loc, node in walk(root):
+        if not isinstance(node, Leaf) or not isinstance(node.value, str) or date not in _flat(_annotation(loc)):
+            continue
+        if not DAY.fullmatch(node.text):
+            yield label(root, loc), node.at
+
+
+# --- places ---
+
+
+def step(node: Node | None, part: str | int) -> Node | None:
+    """The child of a node, None where there is none."""
+    if isinstance(node, Keyed) and isinstance(part, str):
+        return node.items.get(part)
+    if isinstance(node, Listed) and isinstance(part, int) and part < len(node.items):
+        return node.items[part]
+    return None
+
+
+def find(root: Node, loc: Loc) -> Node | None:
+    """The node at a location."""
+    node: Node | None = root
+    for part in loc:
+        node = step(node, part)
+    return node
+
+
+def walk(node: Node, loc: Loc = ()) -> Iterator[tuple[Loc, Node]]:
+    """Every node below, with its location."""
+    children: Iterator[tuple[str | int, Node]] = iter(())
+    if isinstance(node, Keyed):
+        children = iter(node.items.items())
+    if isinstance(node, Listed):
+        children = iter(enumerate(node.items))
+    for part, child in children:
+        yield (*loc, part), child
+        yield from walk(child, (*loc, part))
+
+
+def name_of(node: Node | None) -> str | None:
+    """The id that an item of a list is known by, if it has one."""
+    own = step(node, "id")
+    return own.text if isinstance(own, Leaf) and NAME.fullmatch(own.text) else None
+
+
+def label(root: Node, loc: Loc) -> str:
+    """The dotted path that people read: items by their id where they have one, else by their number from 0."""
+    node: Node | None = root
+    words = []
+    for part in loc:
+        node = step(node, part)
+        words.append((name_of(node) if isinstance(part, int) else None) or str(part))
+    return ".".join(words)
+
+
+def places(root: Node) -> dict[str, Place]:
+    """Dotted path -> where it is written, for everything in the tree."""
+    return {label(root, loc): node.at for loc, node in walk(root)}
+
+
+# --- sentences ---
+
+
+def _problem(root: Keyed, error: Mapping[str, Any]) -> PolicyProblem:
+    loc, kind = error["loc"], error["type"]
+    real = _written(root, loc)
+    node = find(root, real) or root
+    if kind == "extra_forbidden":
+        parent = find(root, real[:-1])
+        key_place = parent.keys[str(real[-1])] if isinstance(parent, Keyed) else node.at
+        known = _keys(_annotation(real[:-1])) - (set(parent.items) if isinstance(parent, Keyed) else set())
+        return problem(key_place, label(root, real), f"unknown key: {suggestion(str(real[-1]), known)}")
+    if kind == "missing":
+        return problem(node.at, label(root, (*real, loc[-1])), f"{loc[-1]} is missing: add a line {loc[-1]}: …")
+    if loc[-1] == "[key]":
+        parent = find(root, real[:-1])
+        key_place = parent.keys[str(real[-1])] if isinstance(parent, Keyed) else node.at
+        return problem(key_place, label(root, real), f"unknown key: {suggestion(str(real[-1]), _words(error))}")
+    return problem(node.at, label(root, real), _sentence(error, node, real))
+
+
+def _sentence(error: Mapping[str, Any], node: Node, loc: Loc) -> str:
+    kind, context = error["type"], error.get("ctx", {})
+    if isinstance(node, Leaf) and node.value is None and kind != "missing":
+        return "nothing is written here: write a value, or remove the line"
+    choices = [str(c) for option in _flat(_annotation(loc)) for c in get_args(option) if isinstance(c, str)]
+    if kind == "literal_error" or (choices and isinstance(node, Leaf)):
+        wrong = node.text if isinstance(node, Leaf) else ""
+        return f"this word is not known here: {suggestion(wrong, choices or _words(error))}"
+    if kind == "string_pattern_mismatch":
+        return PATTERNS.get(context["pattern"], "this has not the agreed form: see the shipped policy set")
+    if kind == "string_too_long":
+        return f"this is too long: write at most {context['max_length']} characters"
+    if kind in ("greater_than_equal", "less_than_equal"):
+        bound = f"at least {context['ge']}" if "ge" in context else f"at most {context['le']}"
+        return f"this number is out of range: write {bound}"
+    if kind == "string_type" and not isinstance(node, Leaf):
+        return "one value is wanted here, not a list or a block"
+    return WANTED.get(kind, "this value has not the form that its key asks for: see the shipped policy set")
+
+
+def _words(error: Mapping[str, Any]) -> list[str]:
+    return re.findall(r"'([^']+)'", str(error.get("ctx", {}).get("expected", "")))
+
+
+def _written(root: Node, loc: Loc) -> Loc:
+    """The part of a validation location that is in the file: names of union branches and missing keys are not."""
+    node: Node | None = root
+    real: list[str | int] = []
+    for part in loc:
+        below = step(node, part)
+        if below is not None:
+            node = below
+            real.append(part)
+    return tuple(real)
+
+
+# --- models ---
+
+
+def _flat(annotation: Any) -> Sequence[Any]:
+    """The types that an annotation allows, without Annotated and unions."""
+    origin = get_origin(annotation)
+    if origin is Annotated:
+        return _flat(get_args(annotation)[0])
+    if origin in (Union, types.UnionType):
+        return [option for part in get_args(annotation) for option in _flat(part)]
+    return [annotation]
+
+
+def _fields(model: type[BaseModel]) -> dict[str, Any]:
+    return {(info.alias or name): info.annotation for name, info in model.model_fields.items() if name != "written"}
+
+
+def _keys(annotation: Any) -> set[str]:
+    """The keys that a block of this type may have."""
+    models = [m for m in _flat(annotation) if isinstance(m, type) and issubclass(m, BaseModel)]
+    return {key for model in models for key in _fields(model)}
+
+
+def _below(annotation: Any, part: str | int) -> Any:
+    for option in _flat(annotation):
+        origin, arguments = get_origin(option), get_args(option)
+        if origin is None and isinstance(option, type) and issubclass(option, BaseModel) and part in _fields(option):
+            return _fields(option)[str(part)]
+        if isinstance(part, int) and origin in (tuple, list, frozenset):
+            return arguments[0]
+        if isinstance(part, str) and origin is Mapping:
+            return arguments[1]
+    return None
+
+
+def _annotation(loc: Loc) -> Any:
+    annotation: Any = PolicySet
+    for part in loc:
+        annotation = _below(annotation, part)
+    return annotation

@@ -1,0 +1,216 @@
+"""YAML 1.2 text as a tree of scalars with their places. What could be read in two ways is refused, never guessed.
+
+A duplicate key, an anchor, an alias, a tag, a second document and a tab are problems. A plain `true`, `false`, `null`
+or `~` has YAML's meaning (and an empty value is nothing); every other scalar is kept as it is written (`17:00`, `yes`,
+`0123`), and the shape decides what it stands for. https://yaml.org/spec/1.2.2/ sections 3.2.1.3 and 10.3.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+from ruamel.yaml import YAML
+from ruamel.yaml.error import MarkedYAMLError, YAMLError
+from ruamel.yaml.events import (
+    AliasEvent,
+    DocumentEndEvent,
+    DocumentStartEvent,
+    Event,
+    MappingEndEvent,
+    MappingStartEvent,
+    ScalarEvent,
+    SequenceEndEvent,
+    SequenceStartEvent,
+    StreamEndEvent,
+    StreamStartEvent,
+)
+from ruamel.yaml.reader import ReaderError
+
+from server.domain.agreement import Place
+from server.policy.problem import PolicyProblem, problem
+
+DEEPEST = 12
+PLAIN = {"true": True, "True": True, "TRUE": True, "false": False, "False": False, "FALSE": False,
+         "null": None, "Null": None, "NULL": None, "~": None, "": None}  # fmt: skip
+
+
+@dataclass(slots=True)
+class Leaf:
+    """One scalar: its text as it is written, and whether it stands without quotes."""
+
+    text: str
+    plain: bool
+    at: Place
+
+    @property
+    def value(self) -> str | bool | None:
+        """The text, or what a plain `true`, `false` or `null` stands for."""
+        return PLAIN.get(self.text, self.text) if self.plain else self.text
+
+
+@dataclass(slots=True)
+class Listed:
+    """A sequence."""
+
+    items: list[Node]
+    at: Place
+
+
+@dataclass(slots=True)
+class Keyed:
+    """A mapping; `keys` are the places of its keys, `at` that of the first."""
+
+    items: dict[str, Node]
+    keys: dict[str, Place]
+    at: Place
+
+
+Node = Leaf | Listed | Keyed
+
+
+class Unreadable(Exception):
+    """The rest of the text cannot be read; the problem says why."""
+
+    def __init__(self, found: PolicyProblem) -> None:
+        super().__init__(found.sentence)
+        self.found = found
+
+
+@dataclass(slots=True)
+class Reading:
+    """One text being read: its events, where we are, what was found wrong."""
+
+    file: str
+    events: Iterator[Event]
+    path: list[str] = field(default_factory=list)
+    found: list[PolicyProblem] = field(default_factory=list)
+
+    def place(self, event: Event) -> Place:
+        mark = event.start_mark
+        return Place(self.file, mark.line + 1, mark.column + 1)
+
+    def note(self, place: Place, sentence: str, key: str | None = None) -> None:
+        steps = [*self.path, key] if key else self.path
+        self.found.append(problem(place, ".".join(steps) or "(file)", sentence))
+
+    def stop(self, place: Place, sentence: str) -> Unreadable:
+        self.note(place, sentence)
+        return Unreadable(self.found[-1])
+
+
+def read_tree(file: str, text: str, root: str) -> tuple[Node | None, list[PolicyProblem]]:
+    """The tree of one file and what is wrong with it; None where it cannot be read to its end.
+
+    `root` is the dotted path that problems of the file start with. Never raises for any text.
+    """
+    reading = Reading(file, _events(text), [part for part in root.split(".") if part])
+    try:
+        return _document(reading), reading.found
+    except Unreadable:
+        return None, reading.found
+    except ReaderError as error:
+        before = text[: error.position]
+        place = Place(file, before.count("\n") + 1, error.position - (before.rfind("\n") + 1) + 1)
+        reading.note(place, "this character is not allowed in a policy file: remove it")
+    except MarkedYAMLError as error:
+        reading.note(_marked(file, error), _spoken(error, text))
+    except (YAMLError, ValueError, OverflowError):
+        reading.note(Place(file, 1, 1), "this is not YAML 1.2: check quotes and indentation")
+    return None, reading.found
+
+
+def _events(text: str) -> Iterator[Event]:
+    yaml: Any = YAML(typ="safe", pure=True)
+    yield from yaml.parse(text)
+
+
+def _marked(file: str, error: MarkedYAMLError) -> Place:
+    mark: Any = error.problem_mark or error.context_mark
+    return Place(file, mark.line + 1, mark.column + 1) if mark else Place(file, 1, 1)
+
+
+def _spoken(error: MarkedYAMLError, text: str) -> str:
+    what: str = error.problem or ""
+    mark: Any = error.problem_mark
+    if "\\t" in what or (mark and text[mark.index : mark.index + 1] == "\t"):
+        return "a tab is used for indentation: use spaces"
+    if "mapping values are not allowed" in what:
+        return 'a second ": " on one line, or a wrong indentation: put the value in quotes, or indent it'
+    if "found unexpected end of stream" in what or "stream end" in what:
+        return "the file ends inside a quote or a bracket: close it"
+    if "could not find expected ':'" in what:
+        return 'this line is neither "key: value" nor "- item": add the colon, or put the text in quotes'
+    return "this is not YAML 1.2: check quotes, brackets and indentation here"
+
+
+def _document(reading: Reading) -> Node:
+    for event in reading.events:
+        if isinstance(event, StreamStartEvent):
+            continue
+        if isinstance(event, StreamEndEvent):
+            raise reading.stop(Place(reading.file, 1, 1), "the file is empty: write its content")
+        if isinstance(event, DocumentStartEvent):
+            if event.version or event.tags:
+                raise reading.stop(Place(reading.file, 1, 1), "a % directive is not allowed: remove the line")
+            break
+    tree = _node(reading, next(reading.events), 0)
+    for event in reading.events:
+        if isinstance(event, DocumentStartEvent):
+            raise reading.stop(reading.place(event), "a second document starts here: keep one a file, remove ---")
+        if not isinstance(event, DocumentEndEvent | StreamEndEvent):
+            raise reading.stop(reading.place(event), "there is more after the end of the document: remove it")
+    return tree
+
+
+def _node(reading: Reading, event: Event, depth: int) -> Node:
+    place = reading.place(event)
+    if depth > DEEPEST:
+        raise reading.stop(place, f"this is nested more than {DEEPEST} deep: no policy file needs that; flatten it")
+    if isinstance(event, AliasEvent):
+        reading.note(place, "an alias (*name) is not allowed: write the value out")
+        return Leaf("", True, place)
+    if getattr(event, "anchor", None):
+        reading.note(place, "an anchor (&name) is not allowed: write the value out where it is needed")
+    if getattr(event, "tag", None):
+        reading.note(place, "a tag (!name) is not allowed: remove it; put the value in quotes if it is text")
+    if isinstance(event, ScalarEvent):
+        return Leaf(str(event.value), event.style in (None, ""), place)
+    if isinstance(event, SequenceStartEvent):
+        return _listed(reading, place, depth)
+    if isinstance(event, MappingStartEvent):
+        return _keyed(reading, place, depth)
+    raise reading.stop(place, "this is not YAML 1.2: check quotes, brackets and indentation here")
+
+
+def _listed(reading: Reading, place: Place, depth: int) -> Listed:
+    items: list[Node] = []
+    for event in reading.events:
+        if isinstance(event, SequenceEndEvent):
+            break
+        reading.path.append(str(len(items)))
+        items.append(_node(reading, event, depth + 1))
+        reading.path.pop()
+    return Listed(items, place)
+
+
+def _keyed(reading: Reading, place: Place, depth: int) -> Keyed:
+    found = Keyed({}, {}, place)
+    for event in reading.events:
+        if isinstance(event, MappingEndEvent):
+            break
+        key_node = _node(reading, event, depth + 1)
+        key = key_node.text if isinstance(key_node, Leaf) else ""
+        if not isinstance(key_node, Leaf):
+            reading.note(key_node.at, "a key must be one word, not a list or a mapping")
+        reading.path.append(key)
+        value = _node(reading, next(reading.events), depth + 1)
+        reading.path.pop()
+        if key in found.items:
+            first = found.keys[key].line
+            reading.note(key_node.at, f"this key is already there in line {first}: remove one of the two", key)
+            continue
+        found.items[key] = value
+        found.keys[key] = key_node.at
+    return found
