@@ -1,0 +1,187 @@
+"""What every life cycle of the exchange stands on: the store, the spool, the keys, the clock and the policy in force."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from functools import cached_property
+from pathlib import Path
+
+from sqlmodel import Session, col, select
+
+from server.domain.agreement import Exchange, Member, Person, PolicySet
+from server.domain.errors import Misconfigured, Missing
+from server.notices import Notices
+from server.policy.load import load_texts
+from server.policy.revision import revision as revision_of
+from server.seal.exchange_key import ExchangeKey
+from server.seal.keyring import Keyring, PublicKey, SealingKey
+from server.store import Spool, Store, Tx
+from server.store.tables import ClockRow, InForceRow, RevisionRow, SuspensionRow
+
+NONE_YET = "0" * 64
+
+
+@dataclass(frozen=True)
+class InForce:
+    """One policy revision, ready for use: its content and its keyring."""
+
+    revision: str
+    policy: PolicySet
+    keyring: Keyring
+
+    @cached_property
+    def _public_keys(self) -> Mapping[str, tuple[PublicKey, ...]]:
+        return {
+            member.id: tuple(
+                PublicKey(holder, member.id, key.fingerprint, key.armored)
+                for holder, key in self.policy.sealed_to(member.id)
+            )
+            for member in self.policy.members
+        }
+
+    def keys_for(self, member_id: str, real: datetime) -> tuple[tuple[SealingKey, ...], dict[str, str]]:
+        """The keys that a file for this member can be sealed to now, and why others cannot: {holder: reason}."""
+        usable: list[SealingKey] = []
+        unusable: dict[str, str] = {}
+        for public in self._public_keys.get(member_id, ()):
+            key = self.keyring.sealing_key(public, real)
+            if isinstance(key, SealingKey):
+                usable.append(key)
+            else:
+                unusable[key.holder] = key.why
+        return tuple(usable), {h: why for h, why in unusable.items() if h not in {key.holder for key in usable}}
+
+
+def public_keys(policy: PolicySet) -> list[PublicKey]:
+    """Every key that any member's files may be sealed to, once each."""
+    found = {
+        key.fingerprint: PublicKey(holder, member.id, key.fingerprint, key.armored)
+        for member in policy.members
+        for holder, key in policy.sealed_to(member.id)
+    }
+    return list(found.values())
+
+
+class Ground:
+    """Shared by the life cycles; holds the little that is kept in memory of what the database says."""
+
+    def __init__(self, data: Path, store: Store, spool: Spool, key: ExchangeKey, notices: Notices) -> None:
+        self.data, self.store, self.spool, self.key, self.notices = data, store, spool, key, notices
+        self.suspended: frozenset[str] = frozenset()
+        self._offset = timedelta()
+        self._loaded: dict[str, InForce] = {}
+        self._in_force: InForce | None = None
+        self._loading = threading.Lock()
+
+    # -- time
+
+    def now(self) -> datetime:
+        """The exchange's clock: real time plus the stored offset."""
+        return self.real() + self._offset
+
+    def real(self) -> datetime:
+        """Real time: it alone rules gpg, codes and leases."""
+        return datetime.now(UTC)
+
+    # -- the policy in force
+
+    @property
+    def in_force(self) -> InForce:
+        """The revision in force as last seen. Raises Misconfigured when there is none: deny everything."""
+        if self._in_force is None:
+            raise Misconfigured("No policy is in force yet: run `safehand policy apply DIR`.")
+        return self._in_force
+
+    @property
+    def has_policy(self) -> bool:
+        return self._in_force is not None
+
+    @property
+    def policy(self) -> PolicySet:
+        return self.in_force.policy
+
+    def in_force_at(self, session: Session) -> InForce:
+        """The revision in force as this transaction sees it."""
+        row = session.exec(select(InForceRow).order_by(col(InForceRow.number).desc()).limit(1)).first()
+        if row is None:
+            raise Misconfigured("No policy is in force yet: run `safehand policy apply DIR`.")
+        return self._load(session, row.revision)
+
+    def _load(self, session: Session, revision: str) -> InForce:
+        with self._loading:
+            known = self._loaded.get(revision)
+            if known is None:
+                row = session.get(RevisionRow, revision)
+                if row is None:
+                    raise Misconfigured(f"The text of policy revision {revision[:12]} is not in the database.")
+                known = self.prepared(load_texts(_files(row)))
+                if known.revision != revision:
+                    raise Misconfigured(f"The stored text of policy revision {revision[:12]} was changed; it is refused.")
+                self._loaded[revision] = known
+            return known
+
+    def prepared(self, policy: PolicySet) -> InForce:
+        """A policy set with its keyring built (kept in a file of its own, by revision)."""
+        revision = revision_of(policy)
+        return InForce(revision, policy, Keyring.open(self.data / "gnupg", revision, public_keys(policy)))
+
+    def refresh(self) -> bool:
+        """Look at what any process wrote: revision, suspensions, clock. True if something changed."""
+        with self.store.reading() as session:
+            clock = session.get(ClockRow, 1)
+            offset = timedelta(microseconds=clock.offset if clock else 0)
+            suspended = frozenset(session.exec(select(SuspensionRow.person)).all())
+            has_policy = session.exec(select(InForceRow.number).limit(1)).first() is not None
+            in_force = self.in_force_at(session) if has_policy else None
+        before = (self._offset, self.suspended, self._in_force)
+        self._offset, self.suspended, self._in_force = offset, suspended, in_force
+        return before != (offset, suspended, in_force)
+
+    # -- writing
+
+    @contextmanager
+    def transaction(self) -> Iterator[Tx]:
+        """One write transaction at the exchange's time, under the revision in force."""
+        revision = self._in_force.revision if self._in_force else NONE_YET
+        with self.store.transaction(self.now(), revision) as tx:
+            yield tx
+
+    # -- who and what, in the policy in force
+
+    def person(self, person_id: str) -> Person:
+        """The person, or Missing. A suspended person is as good as absent."""
+        person = self.policy.person(person_id)
+        if person is None or person_id in self.suspended:
+            raise Missing("There is no such person, or they are suspended.")
+        return person
+
+    def member(self, member_id: str) -> Member:
+        member = self.policy.member(member_id)
+        if member is None:
+            raise Missing("There is no such member.")
+        return member
+
+    def exchange(self, exchange_id: str) -> Exchange:
+        exchange = self.policy.exchange(exchange_id)
+        if exchange is None:
+            raise Missing("There is no such exchange.")
+        return exchange
+
+    def called(self, member_id: str) -> str:
+        """The member's short name; its id when the policy no longer has it."""
+        member = self.policy.member(member_id)
+        return member.called if member else member_id
+
+    def titled(self, exchange_id: str) -> str:
+        """The exchange's short name; its id when the policy no longer has it."""
+        exchange = self.policy.exchange(exchange_id)
+        return exchange.called if exchange else exchange_id
+
+
+def _files(row: RevisionRow) -> dict[str, str]:
+    return {str(name): str(text) for name, text in json.loads(row.files).items()}

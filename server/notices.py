@@ -1,0 +1,43 @@
+"""Templates -> notices. The words live in templates/notices/, one file a kind; here they only become values."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+from server.domain.notice import Button, Notice, Tone
+
+
+class Notices:
+    """Renders notices and mailbox texts (plain text, StrictUndefined: a missing fact is an error, never a gap)."""
+
+    def __init__(self, templates: Path) -> None:
+        # Plain text for mailboxes and chat: each front end escapes for its own medium.
+        self._env = Environment(
+            loader=FileSystemLoader(templates),
+            undefined=StrictUndefined,
+            autoescape=False,  # noqa: S701
+            trim_blocks=True,
+            lstrip_blocks=True,
+        )
+
+    def text(self, template: str, facts: Mapping[str, object]) -> str:
+        """The rendered template, without blank space around it."""
+        return self._env.get_template(template).render(**facts).strip()
+
+    def notice(
+        self,
+        kind: str,
+        *,
+        person: str,
+        thread: str,
+        facts: Mapping[str, object],
+        tone: Tone = "info",
+        shown: tuple[tuple[str, str], ...] = (),
+        buttons: tuple[Button, ...] = (),
+    ) -> Notice:
+        """The notice of this kind for one person; at most three lines."""
+        text = self.text(f"notices/{kind}.txt", facts)
+        return Notice(person=person, thread=thread, kind=kind, text=text, tone=tone, facts=shown, buttons=buttons)

@@ -1,0 +1,64 @@
+"""Receipts, manifests and why-files: small documents, made from facts. Never a value from a file."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Callable, Mapping, Sequence
+
+from server.domain.findings import Finding
+
+_SIGNATURE_ROOM = 800
+"""Bytes kept for the armoured signature, so that a document's size is known before it is signed."""
+
+
+def signed_size(document: Mapping[str, object]) -> int:
+    """Bytes of `signed` for this document, whatever the signature turns out to be."""
+    return len(_signed(document, "")) + _SIGNATURE_ROOM
+
+
+def signed(document: Mapping[str, object], sign: Callable[[bytes], bytes]) -> bytes:
+    """The document and an armoured detached signature over its text, as one JSON file of a known size.
+
+    To verify: `jq -j .signed FILE > text; jq -j .signature FILE > text.asc; gpg --verify text.asc text`.
+    """
+    text = _text(document)
+    body = _signed(document, sign(text.encode()).decode())
+    return body + b" " * (signed_size(document) - len(body) - 1) + b"\n"
+
+
+def _text(document: Mapping[str, object]) -> str:
+    return json.dumps(document, ensure_ascii=False, indent=1, sort_keys=True) + "\n"
+
+
+def _signed(document: Mapping[str, object], signature: str) -> bytes:
+    return json.dumps({"signed": _text(document), "signature": signature}, ensure_ascii=False, indent=1).encode()
+
+
+def why_text(sentence: str, findings: Sequence[Finding], *, place: str, at: str) -> str:
+    """A why-file: the sentence, then every listed finding with its remedy."""
+    lines = ["Not accepted. Nothing of this file was kept or sent.", f"When:  {at}", f"Where: {place}", "", sentence]
+    for finding in findings:
+        where = f"line {finding.line}" if finding.line else "file"
+        where += f", column {finding.column}" if finding.column else ""
+        where += f" ({finding.cell})" if finding.cell else ""
+        lines += ["", f"- {where}: {finding.sentence} [{finding.rule}]", f"  To mend it: {finding.remedy}"]
+    return "\n".join(lines) + "\n"
+
+
+def why_csv(code: str, sentence: str, findings: Sequence[Finding]) -> str:
+    """The same as a table for a spreadsheet. No cell begins with a character that a spreadsheet would run."""
+    out = io.StringIO()
+    writer = csv.writer(out)
+    writer.writerow(["line", "column", "cell", "field", "rule", "severity", "what", "remedy"])
+    if not findings:
+        writer.writerow(["", "", "", "", code, "refuse", _tame(sentence), ""])
+    for f in findings:
+        row = [f.line, f.column or "", f.cell or "", f.field or "", f.rule, f.severity, f.sentence, f.remedy]
+        writer.writerow([_tame(str(cell)) for cell in row])
+    return out.getvalue()
+
+
+def _tame(cell: str) -> str:
+    return "'" + cell if cell[:1] in set("=+-@\t\r") and not cell.lstrip("-").isdigit() else cell
