@@ -10,7 +10,7 @@ Severity = Literal["refuse", "warn", "info"]
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One thing to say about a file. The file's own text appears nowhere in it: names of columns are the agreed ones."""
+    """One thing to say about a file. Its own text appears nowhere: names of columns are the agreed ones."""
 
     line: int
     """Physical line, from 1, as a text editor counts."""

@@ -1,0 +1,173 @@
+"""The first row against the agreed columns: any order, no column missing, none that was not agreed."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from server.domain.findings import Finding, spreadsheet_cell
+
+LIMIT = 64_000
+"""Bytes a header may have."""
+
+_DELIMITERS = {",": "commas", ";": "semicolons", "\t": "tabs"}
+
+
+@dataclass(frozen=True, slots=True)
+class Header:
+    """What the header says of the rows below it."""
+
+    delimiter: str
+    width: int
+    """Number of fields."""
+    findings: tuple[Finding, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class _Match:
+    """An agreed name for a header cell, and in what the cell differs from it (empty: in nothing)."""
+
+    name: str
+    differs: str
+
+
+def read_header(raw: bytes, line: int, required: Sequence[str], optional: Sequence[str]) -> Header:
+    """The header in `raw` (without line end and byte order mark), which stands on physical line `line`."""
+    agreed = (*required, *optional)
+    text = _decoded(raw)
+    delimiter, cells = max(
+        ((mark, _cells(text, mark)) for mark in _DELIMITERS),
+        key=lambda read: (sum(_match(cell, agreed) is not None for cell in read[1]), len(read[1])),
+    )
+    matches = [_match(cell, agreed) for cell in cells]
+    findings: list[Finding] = []
+    if delimiter != ",":
+        findings.append(_other_delimiter(line, delimiter))
+    if not agreed:
+        findings.append(_nothing_agreed(line))
+    elif not any(matches):
+        findings.append(no_header(line, agreed))
+    else:
+        findings.extend(_columns(cells, matches, line, required))
+    return Header(delimiter, len(cells), tuple(findings))
+
+
+def no_header(line: int, agreed: Sequence[str]) -> Finding:
+    """The refusal of a file whose first row names none of the agreed columns."""
+    return Finding(
+        line, None, None, None, "HEADER_MISSING",
+        f"Line {line} names none of the agreed columns, so the file seems to have no header row.",
+        f"Put the column names in the first row, and nothing above them: {', '.join(agreed)}.", "refuse",
+    )  # fmt: skip
+
+
+def _columns(
+    cells: Sequence[str], matches: Sequence[_Match | None], line: int, required: Sequence[str]
+) -> list[Finding]:
+    findings: list[Finding] = []
+    first: dict[str, int] = {}
+    for column, (text, match) in enumerate(zip(cells, matches, strict=True), 1):
+        if match is None:
+            findings.append(_unknown(line, column) if text.strip() else _unnamed(line, column))
+        elif match.name in first:
+            findings.append(_duplicate(line, column, match.name, first[match.name]))
+        else:
+            first[match.name] = column
+            if match.differs:
+                findings.append(_spelling(line, column, match))
+    findings.extend(_missing(line, name) for name in required if name not in first)
+    return findings
+
+
+def _decoded(raw: bytes) -> str:
+    try:
+        return raw.decode("utf-8")
+    except UnicodeDecodeError:
+        return raw.decode("cp1252", errors="replace")
+
+
+def _cells(text: str, delimiter: str) -> list[str]:
+    return next(csv.reader(io.StringIO(text, newline=""), delimiter=delimiter), [])
+
+
+def _match(cell: str, agreed: Sequence[str]) -> _Match | None:
+    """The agreed name that this cell is, or nearly is."""
+    readings = (
+        ("", lambda text: text),
+        ("spaces around it", str.strip),
+        ("capitals", str.casefold),
+        ("capitals and in spaces around it", lambda text: text.strip().casefold()),
+        ("capitals, spaces or punctuation", lambda text: "".join(filter(str.isalnum, text.casefold()))),
+    )
+    for differs, reading in readings:
+        seen = reading(cell)
+        for name in agreed:
+            if seen and seen == reading(name):
+                return _Match(name, differs)
+    return None
+
+
+def _refusal(line: int, column: int, field: str | None, rule: str, sentence: str, remedy: str) -> Finding:
+    return Finding(line, column, spreadsheet_cell(line, column), field, rule, sentence, remedy, "refuse")
+
+
+def _place(line: int, column: int) -> str:
+    return f"column {column} ({spreadsheet_cell(line, column)})"
+
+
+def _missing(line: int, name: str) -> Finding:
+    return Finding(
+        line, None, None, name, "COLUMN_MISSING",
+        f"The agreed column `{name}` is missing from the header on line {line}.",
+        f"Add a column headed `{name}`, exactly so.", "refuse",
+    )  # fmt: skip
+
+
+def _unknown(line: int, column: int) -> Finding:
+    return _refusal(
+        line, column, None, "COLUMN_UNKNOWN",
+        f"Line {line}, {_place(line, column)} is not one of the agreed columns.",
+        "Remove the whole column, or correct its heading if it is an agreed one.",
+    )  # fmt: skip
+
+
+def _unnamed(line: int, column: int) -> Finding:
+    return _refusal(
+        line, column, None, "COLUMN_UNNAMED",
+        f"Line {line}, {_place(line, column)} has no heading.",
+        "Delete the whole column in the spreadsheet, even if it looks empty, and save again.",
+    )  # fmt: skip
+
+
+def _duplicate(line: int, column: int, name: str, first: int) -> Finding:
+    return _refusal(
+        line, column, name, "COLUMN_DUPLICATE",
+        f"Line {line}, {_place(line, column)} repeats `{name}`, which is already {_place(line, first)}.",
+        f"Keep one column headed `{name}`.",
+    )  # fmt: skip
+
+
+def _spelling(line: int, column: int, match: _Match) -> Finding:
+    return _refusal(
+        line, column, match.name, "COLUMN_SPELLING",
+        f"Line {line}, {_place(line, column)} differs only in {match.differs}: write `{match.name}`.",
+        f"Write `{match.name}`, exactly so, in cell {spreadsheet_cell(line, column)}.",
+    )  # fmt: skip
+
+
+def _nothing_agreed(line: int) -> Finding:
+    return Finding(
+        line, None, None, None, "COLUMNS_NOT_AGREED",
+        "No columns are agreed for this exchange, so none can be accepted.",
+        "Ask the administrator to list the agreed columns in the policy.", "refuse",
+    )  # fmt: skip
+
+
+def _other_delimiter(line: int, delimiter: str) -> Finding:
+    return Finding(
+        line, None, None, None, "DELIMITER",
+        f"The fields are separated by {_DELIMITERS[delimiter]}, not commas; the file is read that way.",
+        "Next time save it as 'CSV UTF-8 (Comma delimited)'.", "warn",
+    )  # fmt: skip

@@ -1,0 +1,340 @@
+"""The record check in the stream: what it says, how it is split, and what it never repeats."""
+
+from __future__ import annotations
+
+import csv
+import io
+import tracemalloc
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from server.domain.findings import Finding, spreadsheet_cell
+from server.records import CsvCheck, NoInspection, RecordSummary, check_for
+
+REQUIRED = ("uln", "surname", "dob")
+OPTIONAL = ("note",)
+GOOD = b"uln,surname,dob\n9000000016,Example,2008-03-14\n9000000024,Sample,2009-01-02\n"
+
+
+def checked(data: bytes, *cuts: int) -> RecordSummary:
+    """The summary of `data`, fed in pieces that end at `cuts`."""
+    check = CsvCheck(REQUIRED, OPTIONAL)
+    begin = 0
+    for cut in (*sorted(cuts), len(data)):
+        check.feed(data[begin:cut])
+        begin = max(begin, cut)
+    return check.finish()
+
+
+def by_rule(summary: RecordSummary, rule: str) -> Finding:
+    """The only finding of that rule."""
+    found = [finding for finding in summary.findings if finding.rule == rule]
+    assert len(found) == 1, [finding.rule for finding in summary.findings]
+    return found[0]
+
+
+def rules(summary: RecordSummary) -> list[str]:
+    return [finding.rule for finding in summary.findings]
+
+
+def test_a_good_file_is_counted_and_nothing_is_said():
+    """Rows are counted without the header; a regular file has no finding."""
+    assert checked(GOOD) == RecordSummary(2, (), False, "utf-8", ",", {})
+
+
+def test_columns_may_stand_in_any_order_and_optional_ones_may_be_there():
+    """Misordered is fine."""
+    assert checked(b"note,dob,uln,surname\n1,2,3,4\n").findings == ()
+
+
+def test_a_missing_column_is_named():
+    """A missing column refuses the file, by its agreed name."""
+    found = by_rule(checked(b"uln,surname\n1,2\n"), "COLUMN_MISSING")
+    assert (found.line, found.field, found.severity) == (1, "dob", "refuse")
+    assert "`dob`" in found.sentence
+
+
+def test_an_unknown_column_is_told_by_its_place_and_never_by_its_heading():
+    """A heading that was not agreed is data: only its place is said."""
+    found = by_rule(checked(b"uln,surname,dob,religion\n1,2,3,4\n"), "COLUMN_UNKNOWN")
+    assert (found.line, found.column, found.cell, found.field) == (1, 4, "D1", None)
+    assert "column 4 (D1)" in found.sentence
+    assert "religion" not in repr(found)
+
+
+def test_a_column_without_a_heading_is_refused_with_its_place():
+    """An empty column at the right, as spreadsheets leave it, is told as such."""
+    assert by_rule(checked(b"uln,surname,dob,\n1,2,3,\n"), "COLUMN_UNNAMED").cell == "D1"
+
+
+def test_a_duplicate_column_is_told_with_both_places():
+    """The second column of a name is refused."""
+    found = by_rule(checked(b"uln,surname,uln,dob\n1,2,3,4\n"), "COLUMN_DUPLICATE")
+    assert (found.column, found.cell, found.field) == (3, "C1", "uln")
+    assert "column 1 (A1)" in found.sentence
+
+
+@pytest.mark.parametrize(
+    ("heading", "difference"),
+    [
+        (b"ULN", "capitals"),
+        (b" uln ", "spaces around it"),
+        (b" Uln", "capitals and in spaces around it"),
+        (b"u-l-n", "capitals, spaces or punctuation"),
+    ],
+)
+def test_a_nearly_right_heading_is_told_exactly(heading: bytes, difference: str):
+    """Capitals and spaces are said exactly, and the column does not count as missing."""
+    summary = checked(heading + b",surname,dob\n1,2,3\n")
+    assert f"differs only in {difference}: write `uln`" in by_rule(summary, "COLUMN_SPELLING").sentence
+    assert rules(summary) == ["COLUMN_SPELLING"]
+
+
+def test_a_file_without_a_header_row_is_told_so():
+    """A first row that names none of the agreed columns is taken for data, and is not repeated."""
+    found = by_rule(checked(b"9000000016,Example,2008-03-14\n"), "HEADER_MISSING")
+    assert found.severity == "refuse"
+    assert "uln, surname, dob, note" in found.remedy
+
+
+def test_a_check_without_agreed_columns_refuses_every_header():
+    """Nothing agreed means nothing accepted."""
+    check = CsvCheck(())
+    check.feed(GOOD)
+    assert [finding.rule for finding in check.refusals] == ["COLUMNS_NOT_AGREED"]
+
+
+@pytest.mark.parametrize(("mark", "word"), [(b";", "semicolons"), (b"\t", "tabs")])
+def test_another_delimiter_is_accepted_and_said(mark: bytes, word: str):
+    """Semicolons and tabs are read, with a warning."""
+    summary = checked(GOOD.replace(b",", mark))
+    assert (summary.rows, summary.delimiter) == (2, mark.decode())
+    found = by_rule(summary, "DELIMITER")
+    assert found.severity == "warn"
+    assert word in found.sentence
+
+
+def test_a_byte_order_mark_is_accepted_and_said():
+    """Excel's UTF-8 begins with a mark: information, no more."""
+    summary = checked(b"\xef\xbb\xbf" + GOOD)
+    assert (summary.rows, by_rule(summary, "BYTE_ORDER_MARK").severity) == (2, "info")
+
+
+def test_windows_1252_is_accepted_and_said_with_the_line():
+    """Bytes that are not UTF-8 make the file Windows-1252, with a warning."""
+    summary = checked(GOOD.replace(b"Sample", b"Ren\xe9e"))
+    found = by_rule(summary, "ENCODING_WINDOWS_1252")
+    assert (summary.encoding, summary.rows, found.line, found.severity) == ("windows-1252", 2, 3, "warn")
+
+
+def test_utf8_letters_stay_utf8_even_when_the_stream_is_cut_inside_one():
+    """An incomplete last letter is a cut, not another encoding."""
+    data = GOOD + "9000000032,Zoë".encode()[:-1]
+    summary = checked(data)
+    assert (summary.encoding, summary.ends_inside_record) == ("utf-8", True)
+
+
+@pytest.mark.parametrize(
+    ("start", "rule"),
+    [
+        (GOOD.decode().encode("utf-16"), "ENCODING_UTF16"),
+        (GOOD.decode().encode("utf-16-le"), "ENCODING_UTF16"),
+        (GOOD.decode().encode("utf-16-be"), "ENCODING_UTF16"),
+        (b"PK\x03\x04\x14\x00\x06\x00", "NOT_CSV_SPREADSHEET"),
+        (b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1", "NOT_CSV_SPREADSHEET"),
+        (b"%PDF-1.7\n", "NOT_CSV_PDF"),
+        (b"\x1f\x8b\x08\x00", "NOT_CSV_COMPRESSED"),
+        (b"-----BEGIN PGP MESSAGE-----\n", "NOT_CSV_ENCRYPTED"),
+        (b"\x84\x5e\x03" + bytes(range(40, 60)), "NOT_CSV_ENCRYPTED"),
+        (b"\x85\x02\x0c\x03" + bytes(range(40, 60)), "NOT_CSV_ENCRYPTED"),
+        (GOOD[:40] + b"\0" + GOOD[40:], "NOT_CSV_BINARY"),
+    ],
+)
+def test_a_file_that_is_not_text_is_refused_with_what_to_do(start: bytes, rule: str):
+    """What it is and what to send instead; nothing is counted."""
+    summary = checked(start)
+    found = by_rule(summary, rule)
+    assert (found.severity, summary.rows) == ("refuse", None)
+    assert found.remedy
+
+
+def test_a_spreadsheet_is_refused_at_its_first_bytes():
+    """The refusal is known before the second write."""
+    check = CsvCheck(REQUIRED)
+    check.feed(b"PK\x03\x04\x14\x00\x06\x00")
+    assert [finding.rule for finding in check.refusals] == ["NOT_CSV_SPREADSHEET"]
+
+
+def test_a_nul_byte_is_told_with_its_line():
+    """A damaged text file says where."""
+    assert by_rule(checked(GOOD + b"90000\0\n"), "NOT_CSV_BINARY").line == 4
+
+
+@pytest.mark.parametrize(
+    ("row", "fields"), [(b"1,2", "2 fields"), (b"1", "1 field"), (b"1,2,3,4,5", "5 fields"), (b'"1,2",3', "2 fields")]
+)
+def test_a_row_of_another_width_is_refused_with_its_line(row: bytes, fields: str):
+    """Fewer or more fields than the header: line, both numbers, at once."""
+    check = CsvCheck(REQUIRED, OPTIONAL)
+    check.feed(GOOD + row + b"\n" + GOOD[16:])
+    assert [finding.sentence for finding in check.refusals] == [f"Line 4 has {fields}, the header has 3."]
+    assert check.finish().rows == 5
+
+
+def test_a_row_too_short_does_not_make_up_for_one_too_long():
+    """Two wrong rows whose delimiters add up are both found."""
+    assert checked(GOOD + b"1,2\n1,2,3,4\n").counts == {"ROW_WIDTH": 2}
+
+
+def test_the_first_200_findings_are_listed_and_all_are_counted():
+    """A thousand broken rows make a readable list and a true number."""
+    summary = checked(GOOD + b"1,2\n" * 1000)
+    assert (len(summary.findings), summary.counts, summary.rows) == (200, {"ROW_WIDTH": 1000}, 1002)
+
+
+def test_line_breaks_in_quotes_belong_to_the_record_and_count_as_lines():
+    """The line is the physical one, the record is one row."""
+    summary = checked(GOOD + b'1,"two\nlines, and\nthree",3\n1,2\n')
+    assert (summary.rows, by_rule(summary, "ROW_WIDTH").line) == (4, 7)
+
+
+@pytest.mark.parametrize("tail", [b"9000000032", b"9000000032,Oth", b"9000000032,Other,2008-03-14", b'9000000032,"Oth'])
+def test_a_file_that_ends_inside_a_record_is_asked_about_and_not_refused(tail: bytes):
+    """A cut cannot be told from a missing line end."""
+    summary = checked(GOOD + tail)
+    assert summary.ends_inside_record
+    assert summary.rows == 3
+    assert not [finding for finding in summary.findings if finding.severity == "refuse"]
+
+
+def test_an_open_quote_at_the_end_is_told_with_its_line():
+    """The person who is asked is told where the open record begins."""
+    assert by_rule(checked(GOOD + b'9000000032,"Oth\ner'), "QUOTE_OPEN").line == 4
+
+
+def test_a_short_last_record_with_a_line_end_is_refused_and_may_be_a_cut():
+    """It is broken either way."""
+    summary = checked(GOOD + b"9000000032,Other\n")
+    assert (rules(summary), summary.ends_inside_record) == (["ROW_WIDTH"], True)
+
+
+def test_a_cut_between_carriage_return_and_line_feed_is_seen():
+    """One byte is missing, and that is enough to ask."""
+    crlf = GOOD.replace(b"\n", b"\r\n")
+    assert not checked(crlf).ends_inside_record
+    assert checked(crlf[:-1]).ends_inside_record
+
+
+def test_a_header_without_rows_is_said():
+    """A header alone is whole, and the NIL file is named."""
+    summary = checked(b"uln,surname,dob\n")
+    assert (rules(summary), summary.rows, summary.ends_inside_record) == (["NO_ROWS"], 0, False)
+
+
+def test_a_header_without_its_line_end_is_read_at_the_end():
+    """A file that ends inside its header is judged by what is there, and asked about."""
+    summary = checked(b"uln,surname,dob")
+    assert (rules(summary), summary.rows, summary.ends_inside_record) == (["NO_ROWS"], 0, True)
+
+
+@pytest.mark.parametrize("data", [b"", b"\xef\xbb\xbf", b"\r\n\r\n"])
+def test_an_empty_file_is_refused(data: bytes):
+    """Nothing in it: the NIL file is named."""
+    assert rules(checked(data)) == ["EMPTY"]
+
+
+def test_a_field_over_the_limit_is_refused_once_with_its_cell():
+    """An unclosed quote swallows the rest of the file: told at 100 kB, by row and cell."""
+    check = CsvCheck(REQUIRED)
+    check.feed(GOOD + b'1,"' + b"x\n" * 60_000)
+    (found,) = check.refusals
+    assert (found.rule, found.line, found.column, found.cell) == ("FIELD_TOO_LONG", 4, 2, "B4")
+
+
+def test_a_header_over_the_limit_is_refused():
+    """No header is that long."""
+    assert rules(checked(b"x" * 64_001)) == ["HEADER_TOO_LONG"]
+
+
+@pytest.mark.parametrize("start", [b"1,2,", b'1,2,"'])
+def test_memory_is_bounded_whatever_a_line_holds(start: bytes):
+    """A single line without end, of one field or of ever more, quoted or not, leaves nothing behind."""
+    for piece in (b"x" * 60_000, b"x" * 60_000 + b",,"):
+        check = CsvCheck(REQUIRED)
+        check.feed(GOOD + start)
+        tracemalloc.start()
+        for _ in range(100):
+            check.feed(piece)
+        _, peak = tracemalloc.get_traced_memory()
+        tracemalloc.stop()
+        assert peak < 500_000
+
+
+def test_no_inspection_counts_and_refuses_nothing():
+    """Exchanges without inspection take any bytes."""
+    check = check_for("none", REQUIRED)
+    assert isinstance(check, NoInspection)
+    check.feed(b"PK\x03\x04\0\0\0\0")
+    assert check.refusals == ()
+    assert check.finish() == RecordSummary(None, (), False, None, None, {})
+
+
+def test_cells_are_named_as_spreadsheets_name_them():
+    """A1, Z, AA, and the last column of a worksheet."""
+    assert [spreadsheet_cell(3, n) for n in (1, 26, 27, 52, 702, 703, 16384)] == [
+        "A3", "Z3", "AA3", "AZ3", "ZZ3", "AAA3", "XFD3",
+    ]  # fmt: skip
+
+
+NASTY = st.text(st.sampled_from('ab,;\t"\n\rxé \x1a'), max_size=8)
+FIELDS = st.lists(NASTY, min_size=1, max_size=4)
+ENDS = st.sampled_from(["\n", "\r\n", "\r"])
+
+
+@st.composite
+def files(draw: st.DrawFn) -> bytes:
+    """A file of random rows under an agreed header, written by Python's csv module or by nobody in particular."""
+    out = io.StringIO()
+    quoting = draw(st.sampled_from([csv.QUOTE_MINIMAL, csv.QUOTE_ALL]))
+    writer = csv.writer(out, lineterminator=draw(ENDS), quoting=quoting)
+    writer.writerow(REQUIRED)
+    repeat = draw(st.sampled_from([1, 1, 40]))
+    writer.writerows(draw(st.lists(FIELDS, max_size=8)) * repeat)
+    text = out.getvalue() + draw(st.text(st.sampled_from('ab,"\n\r'), max_size=12))
+    return text.encode(draw(st.sampled_from(["utf-8", "cp1252"])))
+
+
+@given(files(), st.lists(st.integers(0, 400), max_size=12))
+@settings(max_examples=300, deadline=None)
+def test_any_split_gives_the_same_summary(data: bytes, cuts: list[int]):
+    """Where the client's writes end is of no matter, be it every byte."""
+    whole = checked(data)
+    assert checked(data, *(cut for cut in cuts if cut < len(data))) == whole
+    assert checked(data, *range(len(data))) == whole
+
+
+@given(files())
+@settings(max_examples=300, deadline=None)
+def test_rows_and_widths_agree_with_pythons_csv_module(data: bytes):
+    """Independent reading: as many records, and as many of another width, as csv.reader finds."""
+    text = data.decode(checked(data).encoding or "utf-8")
+    records = [row for row in csv.reader(io.StringIO(text, newline="")) if row]
+    summary = checked(data)
+    assert summary.rows == len(records) - 1
+    wrong = sum(len(row) != 3 for row in records[1:])
+    cut_short = summary.ends_inside_record and len(records) > 1 and len(records[-1]) < 3
+    assert summary.counts.get("ROW_WIDTH", 0) in ({wrong, wrong - 1} if cut_short else {wrong})
+
+
+@given(st.lists(st.sampled_from(["Quagmire", '"Quagmire"', "Quag\nmire", "Quagmire,,", "é", "\0"]), max_size=8))
+@settings(max_examples=200, deadline=None)
+def test_what_is_in_the_file_is_never_repeated(values: list[str]):
+    """Planted words come back in no finding and no repr, as heading or as value."""
+    head = ",".join((*REQUIRED, *values[:2]))
+    check = CsvCheck(REQUIRED)
+    check.feed((head + "\n" + "\n".join(values)).encode("cp1252"))
+    said = repr(check) + repr(check.finish()) + repr(check.refusals)
+    assert "Quag" not in said
+    assert "mire" not in said
