@@ -1,0 +1,220 @@
+"""Safehand beside OpenSSH's own sftp-server: the same acts by the same clients on one machine, in turn, in one run.
+
+Prints medians and their ratios; a ratio above 1 means that Safehand is the better one. OpenSSH stores the bytes as they
+come; Safehand checks, hashes, signs, seals, syncs to disk and records them meanwhile. Exit status 3: cannot be measured here.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from statistics import median
+
+from measures import (
+    MIB,
+    Keyring,
+    Memory,
+    Payload,
+    get,
+    logins,
+    memory_per_upload,
+    put,
+    put_then_seal,
+    put_until_visible,
+)
+from servers import BenchError, OpenSsh, Safehand
+
+SLOW_SECONDS = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """How much is measured."""
+
+    size: int
+    """Bytes of one file."""
+    rounds: int
+    partners: int
+    logins: int
+    at_once: int
+    uploads: int
+
+
+@dataclass(slots=True)
+class Samples:
+    """What was measured of one act on both servers."""
+
+    openssh: list[float] = field(default_factory=list)
+    safehand: list[float] = field(default_factory=list)
+
+
+def in_turn(place: int, openssh: Callable[[], None], safehand: Callable[[], None]) -> None:
+    """Both acts, the other one first in every second round: whatever drifts, drifts for both."""
+    for act in (openssh, safehand) if place % 2 == 0 else (safehand, openssh):
+        os.sync()  # nobody pays for what another left to be written
+        act()
+
+
+class Bench:
+    """One run over both servers."""
+
+    def __init__(self, plan: Plan, folder: Path, openssh: OpenSsh, safehand: Safehand) -> None:
+        """`folder` takes the files that are sent and fetched."""
+        self.plan, self.folder, self.openssh, self.safehand = plan, folder, openssh, safehand
+        self.partners = safehand.partners[: plan.partners]
+        self.payload = Payload(folder / "payload.bin", plan.size)
+        self.keyring = Keyring(folder / "k", self.partners)
+
+    def transfers(self) -> tuple[Samples, Samples]:
+        """Seconds of put and of get."""
+        puts, gets = Samples(), Samples()
+        for place in range(self.plan.rounds):
+            name, fetched = f"bench-{place}.bin", self.folder / "fetched"
+
+            def openssh(name: str = name, fetched: Path = fetched) -> None:
+                target = self.openssh.target(name)
+                puts.openssh.append(put(self.openssh.account, self.payload.renewed(), target))
+                gets.openssh.append(get(self.openssh.account, target, fetched))
+                Path(target).unlink()
+
+            def safehand(name: str = name, fetched: Path = fetched) -> None:
+                first, target = self.safehand.first, self.safehand.target(name)
+                arrival = put_until_visible(self.safehand, [first], self.payload.renewed(), target)
+                puts.safehand.append(arrival.put_seconds)
+                gets.safehand.append(get(first.account, arrival.path, fetched))
+
+            in_turn(place, openssh, safehand)
+            say(f"put and get, round {place + 1} of {self.plan.rounds}")
+        return puts, gets
+
+    def broadcasts(self) -> Samples:
+        """Seconds until every partner can collect."""
+        samples = Samples()
+        for place in range(self.plan.rounds):
+            name = f"everyone-{place}.bin"
+
+            def openssh(name: str = name) -> None:
+                samples.openssh.append(put_then_seal(self.openssh, self.keyring, self.payload.renewed(), name))
+
+            def safehand(name: str = name) -> None:
+                there = self.safehand
+                arrival = put_until_visible(there, self.partners, self.payload.renewed(), there.everyone(name))
+                samples.safehand.append(arrival.visible_seconds)
+
+            in_turn(place, openssh, safehand)
+            say(f"put until {len(self.partners)} partners can collect, round {place + 1} of {self.plan.rounds}")
+        return samples
+
+    def logins(self) -> Samples:
+        """Log-ins a second."""
+        samples = Samples()
+        for place in range(self.plan.rounds):
+
+            def openssh() -> None:
+                samples.openssh.append(logins(self.openssh.account, self.plan.logins, self.plan.at_once))
+
+            def safehand() -> None:
+                samples.safehand.append(logins(self.safehand.account, self.plan.logins, self.plan.at_once))
+
+            in_turn(place, openssh, safehand)
+        say("log-ins")
+        return samples
+
+    def memory(self) -> tuple[Memory, Memory]:
+        """Memory of one upload among several, OpenSSH's and Safehand's."""
+        number, size = self.plan.uploads, min(self.plan.size, 32 * MIB)
+        openssh = memory_per_upload(self.openssh, number, size, SLOW_SECONDS)
+        safehand = memory_per_upload(self.safehand, number, size, SLOW_SECONDS)
+        say("memory")
+        return openssh, safehand
+
+
+def say(step: str) -> None:
+    """Progress, apart from the result."""
+    print(f"  {step}", file=sys.stderr, flush=True)
+
+
+def row(act: str, openssh: str, safehand: str, ratio: str, aim: str) -> None:
+    """One line of the result."""
+    print(f"{act:<44}{openssh:>14}{safehand:>14}{ratio:>9}{aim:>9}", flush=True)
+
+
+def compare_rates(act: str, samples: Samples, size: int, aim: str) -> None:
+    """Seconds for `size` bytes, shown as MiB/s."""
+    openssh, safehand = median(samples.openssh), median(samples.safehand)
+    mib = size / MIB
+    row(act, f"{mib / openssh:.0f} MiB/s", f"{mib / safehand:.0f} MiB/s", f"{openssh / safehand:.2f}", aim)
+
+
+def report(bench: Bench) -> None:
+    """Measures, and prints each line as soon as it is known."""
+    plan, mib = bench.plan, bench.plan.size // MIB
+    row("medians of one run", "OpenSSH", "Safehand", "ratio", "aim")
+    samples = bench.logins()
+    openssh, safehand = median(samples.openssh), median(samples.safehand)
+    row(f"log-ins, {plan.at_once} at once", f"{openssh:.0f}/s", f"{safehand:.0f}/s", f"{safehand / openssh:.2f}", "4")
+    plain, sealed = bench.memory()
+    act = f"memory per upload, {plan.uploads} at once"
+    row(act, f"{plain.resident / MIB:.1f} MiB", f"{sealed.resident / MIB:.1f} MiB", "", "12 MiB")
+    row("  shared pages divided", f"{plain.proportional / MIB:.1f} MiB", f"{sealed.proportional / MIB:.1f} MiB", "", "")
+    puts, gets = bench.transfers()
+    compare_rates(f"put {mib} MiB", puts, plan.size, "1.0")
+    compare_rates(f"get {mib} MiB", gets, plan.size, "1.0")
+    samples = bench.broadcasts()
+    openssh, safehand = median(samples.openssh), median(samples.safehand)
+    act = f"put {mib} MiB until {len(bench.partners)} partners can collect"
+    row(act, f"{openssh:.1f} s", f"{safehand:.1f} s", f"{openssh / safehand:.2f}", "6")
+
+
+def run(plan: Plan, folder: Path) -> None:
+    """Starts both servers, measures, and stops them whatever happens."""
+    openssh = OpenSsh(folder / "o")
+    try:
+        safehand = Safehand(folder / "s")
+        try:
+            report(Bench(plan, folder, openssh, safehand))
+        finally:
+            safehand.end()
+    finally:
+        openssh.end()
+
+
+def parse(arguments: list[str]) -> Plan:
+    """The plan that the command line asks for."""
+    parser = argparse.ArgumentParser(description="Safehand beside OpenSSH's own sftp-server on this machine.")
+    parser.add_argument("--size", type=int, default=512, help="MiB of one file (default 512)")
+    parser.add_argument("--rounds", type=int, default=3, help="times that each act is done (default 3)")
+    parser.add_argument("--partners", type=int, default=8, help="at most so many partners in the broadcast (default 8)")
+    parser.add_argument("--logins", type=int, default=60, help="log-ins in a round (default 60)")
+    parser.add_argument("--at-once", type=int, default=4, help="log-ins at a time (default 4)")
+    parser.add_argument("--uploads", type=int, default=8, help="slow uploads at a time (default 8)")
+    told = parser.parse_args(arguments)
+    if min(vars(told).values()) < 1:
+        parser.error("every number is at least 1")
+    return Plan(told.size * MIB, told.rounds, told.partners, told.logins, told.at_once, told.uploads)
+
+
+def main(arguments: list[str]) -> int:
+    """0 measured, 3 cannot be measured here."""
+    plan = parse(arguments)
+    with tempfile.TemporaryDirectory(prefix="shb-", dir="/tmp") as name:
+        try:
+            run(plan, Path(name))
+        except BenchError as error:
+            print(error, file=sys.stderr)
+            return 3
+        except KeyboardInterrupt:
+            return 130
+        finally:
+            subprocess.run(["gpgconf", "--homedir", f"{name}/k", "--kill", "all"], check=False, capture_output=True)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
