@@ -38,7 +38,6 @@ missing_packages() {
     done
     [ -n "$(python)" ] || echo "python3 python3-venv"
     if [ "$purpose" = test ]; then
-        [ -x /usr/lib/openssh/sftp-server ] || echo openssh-sftp-server
         set -- /usr/lib/postgresql/*/bin/initdb
         [ -x "$1" ] || echo postgresql
     fi

@@ -1,7 +1,8 @@
 """Safehand beside OpenSSH's own sftp-server: the same acts by the same clients on one machine, in turn, in one run.
 
 Prints medians and their ratios; a ratio above 1 means that Safehand is the better one. OpenSSH stores the bytes as they
-come; Safehand checks, hashes, signs, seals, syncs to disk and records them meanwhile. Exit status 3: cannot be measured here.
+come; Safehand checks, hashes, signs, seals, syncs to disk and records them meanwhile. Exit status 3: it cannot be
+measured here.
 """
 
 from __future__ import annotations

@@ -81,15 +81,11 @@ def _ssh_keygen(path: Path) -> Path:
     return path
 
 
-def _sftp_server() -> Path:
-    for candidate in ("/usr/lib/openssh/sftp-server", "/usr/libexec/openssh/sftp-server", "/usr/libexec/sftp-server"):
-        if Path(candidate).exists():
-            return Path(candidate)
-    raise BenchError("OpenSSH's sftp-server is not installed: apt-get install openssh-sftp-server")
-
-
 class OpenSsh:
-    """OpenSSH's sshd and sftp-server with their defaults, but for limits on how many may log in at once."""
+    """OpenSSH's sshd with its own sftp server and its defaults, but for the limit on how many may log in at once.
+
+    `internal-sftp` is the code of sftp-server without the user's login shell, whose start-up files would count as log-in.
+    """
 
     name = "OpenSSH"
 
@@ -128,7 +124,7 @@ class OpenSsh:
             "PermitRootLogin": "prohibit-password",
             "PasswordAuthentication": "no",
             "MaxStartups": "200",
-            "Subsystem": f"sftp {_sftp_server()}",
+            "Subsystem": "sftp internal-sftp",
         }
         return "".join(f"{name} {value}\n" for name, value in settings.items())
 
