@@ -84,7 +84,7 @@ def _ssh_keygen(path: Path) -> Path:
 class OpenSsh:
     """OpenSSH's sshd with its own sftp server and its defaults, but for the limit on how many may log in at once.
 
-    `internal-sftp` is the code of sftp-server without the user's login shell, whose start-up files would count as log-in.
+    `internal-sftp` is the code of sftp-server without the login shell, whose start-up files would count as log-in.
     """
 
     name = "OpenSSH"
