@@ -9,7 +9,7 @@ from pathlib import Path
 from server.domain.agreement import Place, PolicySet
 from server.policy.problem import PolicyInvalid, PolicyProblem, problem, suggestion
 from server.policy.public_keys import weak_keys
-from server.policy.reference import unresolved
+from server.policy.reference import contradictions, unresolved
 from server.policy.shape import shaped
 from server.policy.tree import Keyed, Listed, Node, read_tree
 
@@ -43,8 +43,9 @@ def load_texts(files: Mapping[str, str]) -> PolicySet:
     found += problems
     found += unresolved(root, unread)
     found += weak_keys(root)
+    found += contradictions(policy) if policy else []
     if found or policy is None:
-        raise PolicyInvalid(found)
+        raise PolicyInvalid(_first_of_each_place(found))
     return policy
 
 
@@ -68,6 +69,14 @@ def read_texts(directory: Path) -> dict[str, str]:
     if found:
         raise PolicyInvalid(found)
     return texts
+
+
+def _first_of_each_place(found: list[PolicyProblem]) -> list[PolicyProblem]:
+    """One mistake is told once: the later checks see what an earlier one has told already."""
+    places: dict[tuple[str, int, int, str], PolicyProblem] = {}
+    for one in found:
+        places.setdefault((one.file, one.line, one.column, one.path), one)
+    return list(places.values())
 
 
 def _candidates(directory: Path) -> list[Path]:

@@ -40,14 +40,16 @@ def problem(place: Place, path: str, sentence: str) -> PolicyProblem:
     return PolicyProblem(place.file, place.line, place.column, path, sentence)
 
 
-def suggestion(wrong: str, known: Iterable[str], *, limit: int = 12) -> str:
-    """What to write instead: the nearest of the known words, or all of them if they are few."""
+def suggestion(wrong: str, known: Iterable[str], *, few: int = 0) -> str:
+    """What to write instead: the nearest of the known words, or all of them if they are `few` or none is near."""
     words = sorted(set(known))
+    if 1 < len(words) <= few:
+        return f"write one of {', '.join(words)}"
     near = get_close_matches(wrong, words, n=1, cutoff=0.6)
     if near:
         return f"did you mean {near[0]}?"
     if not words:
-        return "none is defined; remove it"
-    if len(words) <= limit:
+        return "remove it"
+    if len(words) <= 12:
         return f"write {words[0]}" if len(words) == 1 else f"write one of {', '.join(words)}"
     return f"write one of the {len(words)} that are defined, such as {words[0]}"

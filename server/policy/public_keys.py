@@ -11,8 +11,7 @@ import asyncssh
 
 from server.policy.problem import PolicyProblem, problem
 from server.policy.reference import matches, subtree, text_at
-from server.policy.shape import label
-from server.policy.tree import Node
+from server.policy.tree import Node, label
 
 SSH_TYPES = frozenset({
     "ssh-ed25519", "sk-ssh-ed25519@openssh.com", "ssh-rsa",

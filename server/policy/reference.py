@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from server.domain.agreement import EVERYONE, Place
+from server.domain.agreement import EVERYONE, Place, PolicySet
 from server.policy.problem import PolicyProblem, problem, suggestion
-from server.policy.shape import Loc, find, label, step
-from server.policy.tree import Keyed, Leaf, Listed, Node
+from server.policy.tree import Keyed, Leaf, Listed, Loc, Node, find, label, step
 
 REFERENCES = (
     ("people.*.member", "members", "member"),
@@ -88,6 +87,26 @@ def _reserved(root: Node) -> Iterator[PolicyProblem]:
         for loc, leaf in matches(root, f"{table}.*.id"):
             if leaf.text in RESERVED:
                 yield problem(leaf.at, label(root, loc), "this id means something else as a folder: choose another")
+
+
+def contradictions(policy: PolicySet) -> list[PolicyProblem]:
+    """What each file may say alone and the set cannot mean."""
+    found = []
+    start, end = policy.agreement.in_force.from_, policy.agreement.in_force.until
+    if end is not None and end < start:
+        found.append(
+            _at(policy, "the last day is before the first: write a later one", "agreement", "in_force", "until")
+        )
+    for person in policy.people:
+        deputy = policy.person(person.deputy) if person.deputy else None
+        if deputy is not None and (deputy.id == person.id or deputy.member != person.member):
+            sentence = f"a deputy is somebody else of the same member: write another person of {person.member}"
+            found.append(_at(policy, sentence, "people", person.id, "deputy"))
+    return found
+
+
+def _at(policy: PolicySet, sentence: str, *path: str) -> PolicyProblem:
+    return problem(policy.place(*path) or Place(f"{path[0]}.yaml", 1, 1), ".".join(path), sentence)
 
 
 def subtree(root: Node, pattern: str) -> Iterator[tuple[Loc, Keyed]]:

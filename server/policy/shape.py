@@ -9,21 +9,23 @@ import json
 import re
 import types
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from datetime import date
+from datetime import date, timedelta
 from typing import Annotated, Any, Union, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
 
-from server.domain.agreement import Place, PolicySet
+from server.domain.agreement import PolicySet
 from server.policy.problem import PolicyProblem, problem, suggestion
-from server.policy.tree import Keyed, Leaf, Listed, Node
+from server.policy.tree import Keyed, Leaf, Listed, Loc, Node, find, key_place, label, places, step, walk
 
-Loc = tuple[str | int, ...]
 Json = Any
 WHOLE = re.compile(r"-?(0|[1-9][0-9]*)")
-NAME = re.compile(r"[a-z0-9-]{1,40}")
-DAY = re.compile(r"\d{4}-\d{2}-\d{2}")
+SPELLINGS = {
+    date: (re.compile(r"\d{4}-\d{2}-\d{2}"), "date_parsing"),
+    timedelta: (re.compile(r"P(?=.)(\d{1,4}D)?(T(?=.)(\d{1,4}H)?(\d{1,4}M)?(\d{1,5}S)?)?"), "time_delta_parsing"),
+}
 
+NOTHING = "nothing is written here: write a value, or remove the line"
 PATTERNS = {
     r"^[a-z][a-z0-9]*(-[a-z0-9]+)*$": "this is no id: write small letters, digits and single hyphens, as in p-kent-1",
     r"^[0-9A-F]{40}$": "this is no fingerprint: write all 40 hexadecimal digits in capitals, without spaces",
@@ -62,14 +64,14 @@ def shaped(root: Keyed, unread: frozenset[str]) -> tuple[PolicySet | None, list[
 
     `unread` are the sections whose file could not be read: what they lack is not told again.
     """
-    texts = _json(root, ())
+    texts = _json(root)
     errors = _errors(texts)
     numbers = [e["loc"] for e in errors if e["type"] == "int_type" and _is_whole(find(root, e["loc"]))]
     for loc in numbers:
         _replace(texts, loc, int)
     errors = _errors(texts) if numbers else errors
     found = [_problem(root, error) for error in errors if error["loc"][0] not in unread]
-    found += [problem(place, path, WANTED["date_parsing"]) for path, place in _undated(root)]
+    found += _misspelt(root)
     if errors or found:
         return None, list(dict.fromkeys(found))
     policy = PolicySet.model_validate_json(json.dumps(texts), strict=True)
@@ -84,14 +86,14 @@ def _errors(texts: Json) -> list[Any]:
     return []
 
 
-def _json(node: Node, loc: Loc) -> Json:
+def _json(node: Node) -> Json:
     match node:
         case Leaf():
             return node.value
         case Listed():
-            return [_json(item, (*loc, index)) for index, item in enumerate(node.items)]
+            return [_json(item) for item in node.items]
         case Keyed():
-            return {key: _json(item, (*loc, key)) for key, item in node.items.items()}
+            return {key: _json(item) for key, item in node.items.items()}
 
 
 def _is_whole(node: Node | None) -> bool:
@@ -99,71 +101,21 @@ def _is_whole(node: Node | None) -> bool:
 
 
 def _replace(texts: Json, loc: Loc, change: Callable[[str], int]) -> None:
-    for step in loc[:-1]:
-        texts = texts[step]
+    for part in loc[:-1]:
+        texts = texts[part]
     texts[loc[-1]] = change(texts[loc[-1]])
 
 
-def _undated(root: Keyed) -> Iterator[tuple[str, Place]]:
-    """Date fields in a spelling that a lenient reader would take for seconds since 1970."""
+def _misspelt(root: Keyed) -> Iterator[PolicyProblem]:
+    """Dates and durations that a lenient reader would take for seconds, and keys with nothing after them."""
     for loc, node in walk(root):
-        if not isinstance(node, Leaf) or not isinstance(node.value, str) or date not in _flat(_annotation(loc)):
+        if not isinstance(node, Leaf):
             continue
-        if not DAY.fullmatch(node.text):
-            yield label(root, loc), node.at
-
-
-# --- places ---
-
-
-def step(node: Node | None, part: str | int) -> Node | None:
-    """The child of a node, None where there is none."""
-    if isinstance(node, Keyed) and isinstance(part, str):
-        return node.items.get(part)
-    if isinstance(node, Listed) and isinstance(part, int) and part < len(node.items):
-        return node.items[part]
-    return None
-
-
-def find(root: Node, loc: Loc) -> Node | None:
-    """The node at a location."""
-    node: Node | None = root
-    for part in loc:
-        node = step(node, part)
-    return node
-
-
-def walk(node: Node, loc: Loc = ()) -> Iterator[tuple[Loc, Node]]:
-    """Every node below, with its location."""
-    children: Iterator[tuple[str | int, Node]] = iter(())
-    if isinstance(node, Keyed):
-        children = iter(node.items.items())
-    if isinstance(node, Listed):
-        children = iter(enumerate(node.items))
-    for part, child in children:
-        yield (*loc, part), child
-        yield from walk(child, (*loc, part))
-
-
-def name_of(node: Node | None) -> str | None:
-    """The id that an item of a list is known by, if it has one."""
-    own = step(node, "id")
-    return own.text if isinstance(own, Leaf) and NAME.fullmatch(own.text) else None
-
-
-def label(root: Node, loc: Loc) -> str:
-    """The dotted path that people read: items by their id where they have one, else by their number from 0."""
-    node: Node | None = root
-    words = []
-    for part in loc:
-        node = step(node, part)
-        words.append((name_of(node) if isinstance(part, int) else None) or str(part))
-    return ".".join(words)
-
-
-def places(root: Node) -> dict[str, Place]:
-    """Dotted path -> where it is written, for everything in the tree."""
-    return {label(root, loc): node.at for loc, node in walk(root)}
+        if node.plain and node.text == "":
+            yield problem(key_place(root, loc), label(root, loc), NOTHING)
+        for kind in _flat(_annotation(loc)) if isinstance(node.value, str) else ():
+            if kind in SPELLINGS and not SPELLINGS[kind][0].fullmatch(node.text):
+                yield problem(node.at, label(root, loc), WANTED[SPELLINGS[kind][1]])
 
 
 # --- sentences ---
@@ -175,26 +127,25 @@ def _problem(root: Keyed, error: Mapping[str, Any]) -> PolicyProblem:
     node = find(root, real) or root
     if kind == "extra_forbidden":
         parent = find(root, real[:-1])
-        key_place = parent.keys[str(real[-1])] if isinstance(parent, Keyed) else node.at
         known = _keys(_annotation(real[:-1])) - (set(parent.items) if isinstance(parent, Keyed) else set())
-        return problem(key_place, label(root, real), f"unknown key: {suggestion(str(real[-1]), known)}")
+        return problem(key_place(root, real), label(root, real), f"unknown key: {suggestion(str(real[-1]), known)}")
     if kind == "missing":
         return problem(node.at, label(root, (*real, loc[-1])), f"{loc[-1]} is missing: add a line {loc[-1]}: …")
     if loc[-1] == "[key]":
-        parent = find(root, real[:-1])
-        key_place = parent.keys[str(real[-1])] if isinstance(parent, Keyed) else node.at
-        return problem(key_place, label(root, real), f"unknown key: {suggestion(str(real[-1]), _words(error))}")
+        return problem(
+            key_place(root, real), label(root, real), f"unknown key: {suggestion(str(real[-1]), _words(error))}"
+        )
     return problem(node.at, label(root, real), _sentence(error, node, real))
 
 
 def _sentence(error: Mapping[str, Any], node: Node, loc: Loc) -> str:
     kind, context = error["type"], error.get("ctx", {})
     if isinstance(node, Leaf) and node.value is None and kind != "missing":
-        return "nothing is written here: write a value, or remove the line"
+        return NOTHING
     choices = [str(c) for option in _flat(_annotation(loc)) for c in get_args(option) if isinstance(c, str)]
     if kind == "literal_error" or (choices and isinstance(node, Leaf)):
         wrong = node.text if isinstance(node, Leaf) else ""
-        return f"this word is not known here: {suggestion(wrong, choices or _words(error))}"
+        return f"this word is not known here: {suggestion(wrong, choices or _words(error), few=6)}"
     if kind == "string_pattern_mismatch":
         return PATTERNS.get(context["pattern"], "this has not the agreed form: see the shipped policy set")
     if kind == "string_too_long":

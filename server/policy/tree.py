@@ -7,6 +7,7 @@ or `~` has YAML's meaning (and an empty value is nothing); every other scalar is
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
@@ -68,14 +69,12 @@ class Keyed:
 
 
 Node = Leaf | Listed | Keyed
+Loc = tuple[str | int, ...]
+NAME = re.compile(r"[a-z0-9-]{1,40}")
 
 
 class Unreadable(Exception):
-    """The rest of the text cannot be read; the problem says why."""
-
-    def __init__(self, found: PolicyProblem) -> None:
-        super().__init__(found.sentence)
-        self.found = found
+    """The rest of the text cannot be read."""
 
 
 @dataclass(slots=True)
@@ -84,20 +83,26 @@ class Reading:
 
     file: str
     events: Iterator[Event]
-    path: list[str] = field(default_factory=list)
-    found: list[PolicyProblem] = field(default_factory=list)
+    path: list[str | int] = field(default_factory=list)
+    found: list[tuple[Place, Loc, str]] = field(default_factory=list)
 
     def place(self, event: Event) -> Place:
         mark = event.start_mark
         return Place(self.file, mark.line + 1, mark.column + 1)
 
-    def note(self, place: Place, sentence: str, key: str | None = None) -> None:
-        steps = [*self.path, key] if key else self.path
-        self.found.append(problem(place, ".".join(steps) or "(file)", sentence))
+    def note(self, place: Place, sentence: str) -> None:
+        self.found.append((place, tuple(self.path), sentence))
 
     def stop(self, place: Place, sentence: str) -> Unreadable:
         self.note(place, sentence)
-        return Unreadable(self.found[-1])
+        return Unreadable(sentence)
+
+    def problems(self, tree: Node | None, root: str) -> list[PolicyProblem]:
+        """What was found, each with the path that people read."""
+        named = Keyed({}, {}, Place(self.file, 1, 1)) if tree is None else tree
+        return [
+            problem(place, ".".join(w for w in (root, label(named, loc)) if w), said) for place, loc, said in self.found
+        ]
 
 
 def read_tree(file: str, text: str, root: str) -> tuple[Node | None, list[PolicyProblem]]:
@@ -105,11 +110,12 @@ def read_tree(file: str, text: str, root: str) -> tuple[Node | None, list[Policy
 
     `root` is the dotted path that problems of the file start with. Never raises for any text.
     """
-    reading = Reading(file, _events(text), [part for part in root.split(".") if part])
+    reading = Reading(file, _events(text))
+    tree: Node | None = None
     try:
-        return _document(reading), reading.found
+        tree = _document(reading)
     except Unreadable:
-        return None, reading.found
+        pass
     except ReaderError as error:
         before = text[: error.position]
         place = Place(file, before.count("\n") + 1, error.position - (before.rfind("\n") + 1) + 1)
@@ -118,7 +124,7 @@ def read_tree(file: str, text: str, root: str) -> tuple[Node | None, list[Policy
         reading.note(_marked(file, error), _spoken(error, text))
     except (YAMLError, ValueError, OverflowError):
         reading.note(Place(file, 1, 1), "this is not YAML 1.2: check quotes and indentation")
-    return None, reading.found
+    return tree, reading.problems(tree, root)
 
 
 def _events(text: str) -> Iterator[Event]:
@@ -189,7 +195,7 @@ def _listed(reading: Reading, place: Place, depth: int) -> Listed:
     for event in reading.events:
         if isinstance(event, SequenceEndEvent):
             break
-        reading.path.append(str(len(items)))
+        reading.path.append(len(items))
         items.append(_node(reading, event, depth + 1))
         reading.path.pop()
     return Listed(items, place)
@@ -202,15 +208,73 @@ def _keyed(reading: Reading, place: Place, depth: int) -> Keyed:
             break
         key_node = _node(reading, event, depth + 1)
         key = key_node.text if isinstance(key_node, Leaf) else ""
-        if not isinstance(key_node, Leaf):
-            reading.note(key_node.at, "a key must be one word, not a list or a mapping")
         reading.path.append(key)
         value = _node(reading, next(reading.events), depth + 1)
-        reading.path.pop()
-        if key in found.items:
+        if not isinstance(key_node, Leaf):
+            reading.note(key_node.at, "a key must be one word, not a list or a block: write key: value")
+        elif key in found.items:
             first = found.keys[key].line
-            reading.note(key_node.at, f"this key is already there in line {first}: remove one of the two", key)
-            continue
-        found.items[key] = value
-        found.keys[key] = key_node.at
+            reading.note(key_node.at, f"this key is already there in line {first}: remove one of the two")
+        else:
+            found.items[key] = value
+            found.keys[key] = key_node.at
+        reading.path.pop()
     return found
+
+
+def step(node: Node | None, part: str | int) -> Node | None:
+    """The child of a node, None where there is none."""
+    if isinstance(node, Keyed) and isinstance(part, str):
+        return node.items.get(part)
+    if isinstance(node, Listed) and isinstance(part, int) and part < len(node.items):
+        return node.items[part]
+    return None
+
+
+def find(root: Node, loc: Loc) -> Node | None:
+    """The node at a location."""
+    node: Node | None = root
+    for part in loc:
+        node = step(node, part)
+    return node
+
+
+def key_place(root: Node, loc: Loc) -> Place:
+    """Where the key stands that the location ends with; where the thing itself does if it has none."""
+    parent, node = find(root, loc[:-1]), find(root, loc)
+    if isinstance(parent, Keyed) and loc[-1] in parent.keys:
+        return parent.keys[str(loc[-1])]
+    return node.at if node is not None else root.at
+
+
+def walk(node: Node, loc: Loc = ()) -> Iterator[tuple[Loc, Node]]:
+    """Every node below, with its location."""
+    children: Iterator[tuple[str | int, Node]] = iter(())
+    if isinstance(node, Keyed):
+        children = iter(node.items.items())
+    if isinstance(node, Listed):
+        children = iter(enumerate(node.items))
+    for part, child in children:
+        yield (*loc, part), child
+        yield from walk(child, (*loc, part))
+
+
+def name_of(node: Node | None) -> str | None:
+    """The id that an item of a list is known by, if it has one."""
+    own = step(node, "id")
+    return own.text if isinstance(own, Leaf) and NAME.fullmatch(own.text) else None
+
+
+def label(root: Node, loc: Loc) -> str:
+    """The dotted path that people read: items by their id where they have one, else by their number from 0."""
+    node: Node | None = root
+    words = []
+    for part in loc:
+        node = step(node, part)
+        words.append((name_of(node) if isinstance(part, int) else None) or str(part))
+    return ".".join(words)
+
+
+def places(root: Node) -> dict[str, Place]:
+    """Dotted path -> where it is written, for everything in the tree."""
+    return {label(root, loc): node.at for loc, node in walk(root)}
