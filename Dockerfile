@@ -11,7 +11,7 @@ COPY bot ./bot
 COPY templates ./templates
 RUN /opt/safehand/bin/pip wheel --no-deps --no-build-isolation --wheel-dir /wheel . \
     && /opt/safehand/bin/pip install --no-deps --no-index /wheel/safehand-*.whl \
-    && /opt/safehand/bin/pip uninstall --yes hatchling editables pathspec pluggy trove-classifiers
+    && /opt/safehand/bin/pip uninstall --yes hatchling editables pathspec pluggy tomlkit trove-classifiers
 
 # Run: gnupg, the environment, and a user of its own that owns nothing but /data.
 FROM python:3.11-slim-bookworm
