@@ -28,8 +28,7 @@ lint: setup-test
 	$(BIN)/lint-imports --no-logo
 
 test: lint
-	$(BIN)/pytest -q -x tests/unit
-	$(BIN)/pytest -n 2 --dist worksteal tests/flow tests/e2e $(ARGS)
+	$(BIN)/pytest -n 2 --dist loadfile --no-loadscope-reorder tests/unit tests/flow tests/e2e $(ARGS)
 
 hard: setup-test
 	$(BIN)/pytest -m hard --timeout 1800 $(ARGS)
