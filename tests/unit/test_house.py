@@ -25,7 +25,7 @@ AVOIDED = {"utils", "util", "helpers", "helper", "common", "misc", "base", "hand
 MAY_CATCH_ALL = {
     "bot/relay.py": 2,  # its round, and each errand in it
     "server/jobs.py": 1,
-    "server/sftp": 1,  # a connection
+    "server/sftp": 2,  # a connection's requests, and the end of each of its handles
     "server/seal/envelope.py": 1,  # what a tap raises ends the sealing: gpg would finish a valid message of half a file
 }
 LOCKS = ("requirements.lock", "requirements-dev.lock")
