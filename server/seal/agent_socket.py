@@ -27,8 +27,8 @@ def socket_redirect(home: Path) -> None:
 
     Raises SealError when no short private folder can be made.
     """
-    home = home.resolve()
-    if len(os.fsencode(home)) <= HOME_MOST:
+    given, home = home.absolute(), home.resolve()
+    if max(len(os.fsencode(given)), len(os.fsencode(home))) <= HOME_MOST:
         _forget(home)
         return
     folder = _folder_in_force(home)

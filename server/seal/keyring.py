@@ -16,12 +16,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from server.seal.armour import public_key
 from server.seal.gpg import Gpg, SealError
+from server.seal.packets import BadPackets
 
 LISTING_SECONDS = 60.0
-ARMOURED_MOST = 256 * 1024
-"""Characters of one armoured key: real ones have 1 to 20 thousand, flooded ones millions."""
-
 RSA_LEAST = 3072
 """Bits. NIST SP 800-57 part 1, table 2: 128 bits of strength, as for the curves below."""
 _RSA = frozenset({"1", "2", "3"})
@@ -117,22 +116,18 @@ class Keyring:
     def open(cls, home: Path, revision: str, keys: Iterable[PublicKey]) -> Keyring:
         """The keyring of `revision` at home/keyrings/<revision>.kbx: built when absent or not whole, else reused.
 
-        `keys` are all the revision's keys; those that gpg cannot read stay out and are answered as unreadable. Costs
-        one gpg run when the file is there, and two for each new or unreadable key. Raises SealError.
+        `keys` are all the revision's keys; those that gpg cannot read stay out and are answered as unreadable. One gpg
+        run when the file is there, three when it is built. Raises SealError.
         """
         if not re.fullmatch(r"[0-9A-Za-z][0-9A-Za-z_-]{0,127}", revision):
             raise SealError("A revision is letters and digits only.", code="REVISION")
-        folder = home / "keyrings"
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        path = folder / f"{revision}.kbx"
-        wanted = {key.fingerprint: key for key in keys}
-        listed = _list(home, path) if path.exists() else {}
-        missing = [key for fingerprint, key in wanted.items() if fingerprint not in listed]
-        readable = [key for key in missing if _holds_exactly(home, key)]
-        if readable or not path.exists() or listed.keys() - wanted.keys():
-            bad = {key.fingerprint for key in missing} - {key.fingerprint for key in readable}
-            listed = _build(home, path, [key for key in wanted.values() if key.fingerprint not in bad])
-        return cls(path, listed)
+        wanted = _exact(keys)
+        path = home / "keyrings" / f"{revision}.kbx"
+        if path.exists():
+            listed = _list(home, path)
+            if listed.keys() == wanted.keys():
+                return cls(path, listed)
+        return cls(path, _build(home, path, wanted))
 
     def sealing_key(self, key: PublicKey, at: datetime) -> SealingKey | UnusableKey:
         """What can be sealed to for `key` at `at` (aware; the real time, because gpg itself judges by that). Pure."""
@@ -158,42 +153,47 @@ def _gravest(faults: list[str]) -> str:
     return next((why for why in order if why in faults), "cannot encrypt")
 
 
-def _holds_exactly(home: Path, key: PublicKey) -> bool:
-    """Whether the armoured block is one public key, this one, and nothing else (no secret key, no second key)."""
-    if not 0 < len(key.armored) <= ARMOURED_MOST or not re.fullmatch(r"[0-9A-F]{40}", key.fingerprint):
-        return False
-    run = Gpg(home).one_run()
-    with run.within(LISTING_SECONDS):
-        found = run.scan_keys_mem(key.armored)
-    return [(each["type"], each.get("fingerprint")) for each in found] == [("pub", key.fingerprint)]
+def _exact(keys: Iterable[PublicKey]) -> dict[str, bytes]:
+    """Fingerprint -> the binary key, for every block that holds exactly the key it is pinned to."""
+    exact: dict[str, bytes] = {}
+    for key in keys:
+        try:
+            fingerprint, packets = public_key(key.armored)
+        except BadPackets:
+            continue
+        if fingerprint == key.fingerprint:
+            exact[fingerprint] = packets
+    return exact
 
 
-def _build(home: Path, path: Path, keys: list[PublicKey]) -> dict[str, _Listed]:
-    """Write the keyring under a temporary name, prove that it holds exactly these keys, and give it its name."""
-    draft = Path(tempfile.mkdtemp(prefix=".building-", dir=path.parent))
+def _build(home: Path, path: Path, wanted: Mapping[str, bytes]) -> dict[str, _Listed]:
+    """Write the keyring under a temporary name, see that it holds nothing but these keys, and name it."""
     try:
-        ring = draft / "ring.kbx"
-        for key in keys:
-            _import(home, ring, key)
-        listed = _list(home, ring)
-        if listed.keys() != {key.fingerprint for key in keys}:
-            raise SealError("gpg did not keep the keys it was given: run `safehand doctor`.", code="KEYRING")
-        _to_disk(ring, os.O_RDONLY)
-        ring.replace(path)
-        _to_disk(path.parent, os.O_RDONLY | os.O_DIRECTORY)
+        home.mkdir(mode=0o700, parents=True, exist_ok=True)
+        path.parent.mkdir(mode=0o700, exist_ok=True)
+        draft = Path(tempfile.mkdtemp(prefix=".building-", dir=path.parent))
+        try:
+            ring = draft / "ring.kbx"
+            ring.touch(mode=0o600)
+            listed = _imported(home, ring, wanted) if wanted else {}
+            _to_disk(ring, os.O_RDONLY)
+            ring.replace(path)
+            _to_disk(path.parent, os.O_RDONLY | os.O_DIRECTORY)
+        finally:
+            shutil.rmtree(draft, ignore_errors=True)
     except OSError as fault:
         raise SealError("The keyring could not be written: look at the disk's room and rights.", code="DISK") from fault
-    finally:
-        shutil.rmtree(draft, ignore_errors=True)
     return listed
 
 
-def _import(home: Path, ring: Path, key: PublicKey) -> None:
+def _imported(home: Path, ring: Path, wanted: Mapping[str, bytes]) -> dict[str, _Listed]:
     run = Gpg(home, keyrings=[ring]).one_run()
     with run.within(LISTING_SECONDS):
-        result = run.import_keys(key.armored, extra_args=["--import-options", "import-minimal"])
-    if set(result.fingerprints) != {key.fingerprint}:
-        raise SealError("gpg did not take a key it had read: run `safehand doctor`.", code="KEYRING")
+        result = run.import_keys(b"".join(wanted.values()), extra_args=["--import-options", "import-minimal"])
+    listed = _list(home, ring)
+    if result.count != len(wanted) or listed.keys() - wanted.keys():
+        raise SealError("gpg did not keep the keys it was given: run `safehand doctor`.", code="KEYRING")
+    return listed
 
 
 def _list(home: Path, ring: Path) -> dict[str, _Listed]:

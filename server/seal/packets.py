@@ -40,11 +40,12 @@ class Prefix:
 
 
 @dataclass(frozen=True, slots=True)
-class _Header:
+class Header:
+    """A packet's tag, where its body begins, and the body's length in bytes; None for a partial or open length."""
+
     tag: int
     body_at: int
     length: int | None
-    """Bytes of body; None for a partial or indeterminate length."""
 
 
 def split(prefix: bytes) -> Prefix | None:
@@ -57,15 +58,15 @@ def split(prefix: bytes) -> Prefix | None:
     found: list[KeyPacket] = []
     at = 0
     while True:
-        header = _header(prefix, at)
-        if header is None:
+        opening = header(prefix, at)
+        if opening is None:
             break
-        if header.tag in PAYLOAD_PACKETS:
+        if opening.tag in PAYLOAD_PACKETS:
             return _with_keys(found, at)
-        end = _key_packet_end(header)
+        end = _key_packet_end(opening)
         if len(prefix) < end:
             break
-        found.append(KeyPacket(_key_id(prefix[header.body_at : end]), prefix[at:end]))
+        found.append(KeyPacket(_key_id(prefix[opening.body_at : end]), prefix[at:end]))
         at = end
     if len(prefix) > PREFIX_MOST:
         raise BadPackets("the key packets have no end")
@@ -83,12 +84,12 @@ def _with_keys(found: list[KeyPacket], at: int) -> Prefix:
     return Prefix(tuple(found), at)
 
 
-def _key_packet_end(header: _Header) -> int:
-    if header.tag != KEY_PACKET:
-        raise BadPackets(f"packet {header.tag} before the payload")
-    if header.length is None or not 10 < header.length <= KEY_PACKET_MOST:
+def _key_packet_end(opening: Header) -> int:
+    if opening.tag != KEY_PACKET:
+        raise BadPackets(f"packet {opening.tag} before the payload")
+    if opening.length is None or not 10 < opening.length <= KEY_PACKET_MOST:
         raise BadPackets("a key packet of impossible length")
-    return header.body_at + header.length
+    return opening.body_at + opening.length
 
 
 def _key_id(body: bytes) -> str:
@@ -100,7 +101,8 @@ def _key_id(body: bytes) -> str:
     return key_id.hex().upper()
 
 
-def _header(data: bytes, at: int) -> _Header | None:
+def header(data: bytes, at: int) -> Header | None:
+    """The packet header at `at`; None when it is cut off. Raises BadPackets where no header can begin."""
     if at >= len(data):
         return None
     first = data[at]
@@ -111,26 +113,26 @@ def _header(data: bytes, at: int) -> _Header | None:
     return _old_header(data, at, (first >> 2) & 0x0F, first & 0x03)
 
 
-def _new_header(data: bytes, at: int, tag: int) -> _Header | None:
+def _new_header(data: bytes, at: int, tag: int) -> Header | None:
     if at + 1 >= len(data):
         return None
     first = data[at + 1]
     if first < 192:
-        return _Header(tag, at + 2, first)
+        return Header(tag, at + 2, first)
     if first < 224:
-        return None if at + 2 >= len(data) else _Header(tag, at + 3, ((first - 192) << 8) + data[at + 2] + 192)
+        return None if at + 2 >= len(data) else Header(tag, at + 3, ((first - 192) << 8) + data[at + 2] + 192)
     if first < 255:
-        return _Header(tag, at + 2, None)
+        return Header(tag, at + 2, None)
     if at + 6 > len(data):
         return None
-    return _Header(tag, at + 6, int.from_bytes(data[at + 2 : at + 6], "big"))
+    return Header(tag, at + 6, int.from_bytes(data[at + 2 : at + 6], "big"))
 
 
-def _old_header(data: bytes, at: int, tag: int, length_type: int) -> _Header | None:
+def _old_header(data: bytes, at: int, tag: int, length_type: int) -> Header | None:
     if length_type == 3:
-        return _Header(tag, at + 1, None)
+        return Header(tag, at + 1, None)
     width = 1 << length_type
     body_at = at + 1 + width
     if body_at > len(data):
         return None
-    return _Header(tag, body_at, int.from_bytes(data[at + 1 : body_at], "big"))
+    return Header(tag, body_at, int.from_bytes(data[at + 1 : body_at], "big"))
