@@ -1,0 +1,157 @@
+"""How notices, replies and forms look in a chat. Pure: values in, message blocks out. Nobody's words become markup."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from bot.conversation import Choice, Field, Form, Reply
+from server.domain.notice import Button, Notice, Tone
+
+Block = dict[str, Any]
+"""One Block Kit block: a JSON object as https://docs.slack.dev/reference/block-kit defines it."""
+
+SECTION = 3000
+FALLBACK = 3500
+FACT = 300
+BUTTON_LABEL = 75
+BUTTONS = 25
+CONTEXT = 10
+MODAL_TITLE = 24
+"""Characters and elements: Block Kit's limits, or safely below them."""
+_MARK: dict[Tone, str] = {"info": "", "good": "✓ ", "attention": "● ", "bad": "▲ "}
+_ESCAPES = {"&": "&amp;", "<": "&lt;", ">": "&gt;"}
+SURE = {
+    "recall": ("Recall this delivery?", "The recipient can no longer collect it, and is told.", "Recall"),
+    "discard": ("Discard this upload?", "What arrived is deleted; the recipient never sees it.", "Discard"),
+}
+"""What the chat itself asks before it sends the press: verb -> title, text, button."""
+
+
+@dataclass(frozen=True, slots=True)
+class Card:
+    """A Slack message: blocks, and the plain text for notifications and screen readers."""
+
+    text: str
+    blocks: tuple[Block, ...]
+
+
+def escaped(text: str, limit: int) -> str:
+    """Text for mrkdwn: `&<>` escaped (so that no mention or link can be made), at most `limit` characters, cut whole."""
+    parts = [_ESCAPES.get(character, character) for character in text]
+    if sum(map(len, parts)) <= limit:
+        return "".join(parts)
+    length, kept = 0, []
+    for part in parts:
+        length += len(part)
+        if length > limit - 1:
+            break
+        kept.append(part)
+    return "".join(kept) + "…"
+
+
+def notice_card(notice: Notice, notice_id: int, version: int) -> Card:
+    """The message of a notice. `notice_id` and `version` travel in the block id, so that a click says what was seen."""
+    blocks: list[Block] = [_section(_MARK[notice.tone] + notice.text)]
+    if notice.facts:
+        facts = [_mrkdwn(f"*{escaped(label, 60)}* {escaped(value, FACT)}") for label, value in notice.facts[:CONTEXT]]
+        blocks.append({"type": "context", "elements": facts})
+    if notice.buttons:
+        blocks.append(_actions(notice.buttons, notice_id, version))
+    return Card(_fallback(notice), tuple(blocks))
+
+
+def notice_of(block_id: str) -> int | None:
+    """The notice id in a block id that `notice_card` made; None for any other."""
+    kind, _, rest = block_id.partition(":")
+    number = rest.partition(":")[0]
+    return int(number) if kind == "notice" and number.isascii() and number.isdigit() and len(number) < 19 else None
+
+
+def reply_text(reply: Reply) -> str:
+    """A reply as one mrkdwn text, for messages that only one person sees."""
+    return escaped(_MARK[reply.tone] + reply.text, SECTION)
+
+
+def modal(form: Form, private: str) -> Block:
+    """A form as a modal view; `private` (up to 3000 characters) comes back with the answers."""
+    blocks = [_section(f"{form.title}\n{form.intro}"), *(_input(asked) for asked in form.fields)]
+    return {
+        "type": "modal",
+        "callback_id": f"safehand:{form.verb}",
+        "private_metadata": private,
+        "title": _plain(form.subject, MODAL_TITLE),
+        "submit": _plain(form.submit, MODAL_TITLE),
+        "close": _plain("Back", MODAL_TITLE),
+        "blocks": blocks,
+    }
+
+
+def _fallback(notice: Notice) -> str:
+    facts = "".join(f"\n{label}: {value}" for label, value in notice.facts)
+    return escaped(_MARK[notice.tone] + notice.text + facts, FALLBACK)
+
+
+def _section(text: str) -> Block:
+    return {"type": "section", "text": _mrkdwn(escaped(text, SECTION))}
+
+
+def _mrkdwn(text: str) -> Block:
+    return {"type": "mrkdwn", "text": text, "verbatim": True}
+
+
+def _plain(text: str, limit: int) -> Block:
+    cut = text if len(text) <= limit else text[: limit - 1] + "…"
+    return {"type": "plain_text", "text": cut, "emoji": False}
+
+
+def _actions(buttons: Sequence[Button], notice_id: int, version: int) -> Block:
+    elements = [_button(button) for button in buttons[:BUTTONS]]
+    seen: dict[str, int] = {}
+    for element in elements:
+        times = seen[element["action_id"]] = seen.get(element["action_id"], 0) + 1
+        if times > 1:
+            element["action_id"] += f":{times}"
+    return {"type": "actions", "block_id": f"notice:{notice_id}:{version}", "elements": elements}
+
+
+def _button(button: Button) -> Block:
+    element: Block = {
+        "type": "button",
+        "action_id": f"safehand:{button.verb}",
+        "value": button.subject,
+        "text": _plain(button.label, BUTTON_LABEL),
+    }
+    if button.style != "plain":
+        element["style"] = button.style
+    if button.verb in SURE:
+        title, text, confirm = SURE[button.verb]
+        element["confirm"] = {
+            "title": _plain(title, 100),
+            "text": _plain(f"{button.subject}: {text}", 300),
+            "confirm": _plain(confirm, 30),
+            "deny": _plain("Back", 30),
+            "style": "danger",
+        }
+    return element
+
+
+def _input(asked: Field) -> Block:
+    element: Block
+    if asked.kind == "choice":
+        element = {"type": "radio_buttons", "action_id": "answer", "options": [_option(c) for c in asked.choices]}
+    else:
+        element = {"type": "plain_text_input", "action_id": "answer", "multiline": True}
+        element |= {"min_length": 1, "max_length": asked.max_length or SECTION}
+    block: Block = {"type": "input", "block_id": asked.name, "label": _plain(asked.label, 2000), "element": element}
+    if asked.hint:
+        block["hint"] = _plain(asked.hint, 2000)
+    return block
+
+
+def _option(choice: Choice) -> Block:
+    option: Block = {"value": choice.value, "text": _plain(choice.label, 75)}
+    if choice.hint:
+        option["description"] = _plain(choice.hint, 75)
+    return option

@@ -1,0 +1,66 @@
+"""What a conversation answers: a sentence, or a question. Values only; how they look is the business of the front ends."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+from server.domain.notice import Tone
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """A sentence for the person who asked. `changed` is False when nothing moved, so that the notice shown was stale."""
+
+    text: str
+    tone: Tone = "info"
+    changed: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """One of the answers to choose from."""
+
+    value: str
+    label: str
+    hint: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Field:
+    """One question of a form; `max_length` in characters, for kind "text"."""
+
+    name: str
+    label: str
+    kind: Literal["choice", "text"]
+    hint: str = ""
+    choices: tuple[Choice, ...] = ()
+    max_length: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Form:
+    """A question before the verb is carried out; without fields it only asks "are you sure?".
+
+    `errors` maps a field's name to what is wrong with `answers`, which are shown again to whoever typed them.
+    """
+
+    verb: str
+    subject: str
+    title: str
+    intro: str
+    submit: str
+    danger: bool = False
+    fields: tuple[Field, ...] = ()
+    answers: Mapping[str, str] = field(default_factory=dict)
+    errors: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """A chat account: the platform ("slack"), its workspace or tenant, and the user's id there."""
+
+    platform: Literal["slack"]
+    team: str
+    account: str

@@ -1,0 +1,145 @@
+"""A press of a button becomes one verb of the exchange. Whoever presses is a person id that the front end has proved."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+
+from bot.conversation.answer import Choice, Field, Form, Reply
+from server.domain import guard
+from server.domain.errors import Refused, SafehandError
+from server.exchange import Exchange
+from server.exchange.delivery import Outcome
+
+ASKS = frozenset({"problem", "recall", "discard", "suspend"})
+"""Verbs that ask something before they are carried out: a reason, or "are you sure?"."""
+_SUBJECT = re.compile(r"[A-Za-z0-9][A-Za-z0-9-]{0,63}")
+
+KIND = Field(
+    "kind",
+    "What would you like to do?",
+    "choice",
+    choices=(
+        Choice("queried", "Ask the sender about it", "You keep the file while the sender answers."),
+        Choice("rejected", "Reject it", "It leaves your inbox, and the sender is asked for a new file."),
+    ),
+)
+REASON = Field(
+    "reason",
+    "What is wrong?",
+    "text",
+    hint="A few words for the sender. No names, dates of birth or other personal data.",
+    max_length=guard.MAX_REASON,
+)
+_QUESTIONS: Mapping[str, Form] = {
+    "problem": Form("problem", "", "Problem with {0}", "The sender is told at once.", "Send", fields=(KIND, REASON)),
+    "recall": Form(
+        "recall",
+        "",
+        "Recall {0}?",
+        "The recipient can no longer collect it, and is told. A copy that was collected already cannot be called back.",
+        "Recall",
+        danger=True,
+    ),
+    "discard": Form(
+        "discard",
+        "",
+        "Discard {0}?",
+        "What arrived is deleted, and the recipient never sees it. Send the file again when you are ready.",
+        "Discard",
+        danger=True,
+    ),
+    "suspend": Form(
+        "suspend",
+        "",
+        "Suspend {0}?",
+        "Their connections, desk sessions and chat links end at once. Two people are needed to lift it.",
+        "Suspend",
+        danger=True,
+    ),
+}
+
+
+class Buttons:
+    """Carries out what people press. Every method blocks: call it in a thread."""
+
+    def __init__(self, exchange: Exchange) -> None:
+        self._exchange = exchange
+        self._verbs: Mapping[str, Callable[[str, str, Mapping[str, str], str], Outcome]] = {
+            "acknowledge": lambda who, what, _, via: exchange.acknowledgement.acknowledge(who, what, via=via),
+            "problem": self._problem,
+            "recall": lambda who, what, _, via: exchange.delivery.recall(who, what, via=via),
+            "all-there": lambda who, what, _, via: exchange.delivery.all_there(who, what, via=via),
+            "discard": lambda who, what, _, via: exchange.delivery.discard(who, what, via=via),
+            "suspend": lambda who, what, *_: exchange.people.suspend(what, by=self._colleague(who, what)),
+            "resume": lambda who, what, *_: exchange.people.resume(what, by=self._colleague(who, what)),
+        }
+
+    def press(
+        self, person_id: str, verb: str, subject: str, answers: Mapping[str, str] | None = None, *, via: str
+    ) -> Reply | Form:
+        """The answer to a press. `answers` None: just pressed; else what the form asked for ({} confirms).
+
+        Never raises a SafehandError: what the exchange refuses is the Reply.
+        """
+        carry_out = self._verbs.get(verb)
+        if carry_out is None or _SUBJECT.fullmatch(subject) is None:
+            return Reply("That button is no longer in use. Please open the latest message.", "attention")
+        if answers is None and verb in ASKS:
+            return self.ask(person_id, verb, subject)
+        asked = check(verb, subject, answers or {})
+        if asked is not None:
+            return asked
+        try:
+            outcome = carry_out(person_id, subject, answers or {}, via)
+        except SafehandError as error:
+            return Reply(error.sentence, "attention")
+        return Reply(outcome.sentence, "good" if outcome.changed else "info", outcome.changed)
+
+    def ask(self, person_id: str, verb: str, subject: str) -> Reply | Form:
+        """The question before this verb; changes nothing. A Reply when the verb is unknown or asks nothing."""
+        question = _QUESTIONS.get(verb)
+        if question is None or _SUBJECT.fullmatch(subject) is None:
+            return Reply("That button is no longer in use. Please open the latest message.", "attention")
+        called = self._called(person_id, subject) if verb == "suspend" else subject
+        return replace(question, subject=subject, title=question.title.format(called))
+
+    def _problem(self, person_id: str, subject: str, answers: Mapping[str, str], via: str) -> Outcome:
+        reason = guard.reason(answers.get("reason", ""))
+        if answers.get("kind") == "rejected":
+            return self._exchange.acknowledgement.problem(person_id, subject, "rejected", reason, via=via)
+        return self._exchange.acknowledgement.problem(person_id, subject, "queried", reason, via=via)
+
+    def _colleague(self, person_id: str, other: str) -> str:
+        """The person's own id, if the other is of the same member. Raises Refused otherwise."""
+        known = {person_id, *(colleague.id for colleague in self._exchange.views.colleagues(person_id))}
+        if other not in known:
+            raise Refused("You can suspend people of your own organisation only; for others ask an administrator.")
+        return person_id
+
+    def _called(self, person_id: str, other: str) -> str:
+        names = {colleague.id: colleague.name for colleague in self._exchange.views.colleagues(person_id)}
+        return names.get(other, "this person")
+
+
+def check(verb: str, subject: str, answers: Mapping[str, str]) -> Form | None:
+    """None when the answers can be sent on; else the same form with what is wrong. Pure: a chat can ask before it replies."""
+    question = _QUESTIONS.get(verb)
+    if question is None or not question.fields:
+        return None
+    errors = {}
+    for asked in question.fields:
+        given = answers.get(asked.name, "")
+        if asked.kind == "choice" and given not in {choice.value for choice in asked.choices}:
+            errors[asked.name] = "Please choose one."
+        elif asked.kind == "text":
+            try:
+                guard.reason(given)
+            except Refused as error:
+                errors[asked.name] = error.sentence
+    if not errors:
+        return None
+    return replace(
+        question, subject=subject, title=question.title.format(subject), answers=dict(answers), errors=errors
+    )

@@ -1,0 +1,314 @@
+"""The desk: Safehand in a browser, for a person who signed in by a one-time link. No script, no outside content, no cache.
+
+A change is a POST with the session's form token from a page of ours; a GET changes nothing, the sign-in link apart.
+"""
+
+from __future__ import annotations
+
+import hmac
+import re
+import secrets
+from collections import OrderedDict
+from collections.abc import Awaitable, Callable, Mapping
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from server.exchange.people import DeskSession
+from server.exchange.views import DeliveryView, NoticeView
+from starlette.datastructures import FormData
+from starlette.requests import Request
+from starlette.responses import RedirectResponse, Response
+from starlette.routing import BaseRoute, Route
+
+from bot.conversation import ASKS, Buttons, Form, Reply
+from bot.relay import Threads
+from server.domain.delivery import Status
+from server.domain.errors import Busy, SafehandError
+from server.domain.schedule import clock_words, in_words
+from server.exchange import Exchange
+
+Handler = Callable[[Request], Awaitable[Response]]
+SignedIn = Callable[[Request, DeskSession], Awaitable[Response]]
+
+HEADERS = {
+    "Content-Security-Policy": (
+        "default-src 'none'; style-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
+    ),
+    "Referrer-Policy": "no-referrer",
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Permissions-Policy": "camera=(), geolocation=(), microphone=()",
+    "Cache-Control": "no-store",
+}
+SIGNED_IN_SECONDS = 12 * 3600
+REPLIES_KEPT = 500
+NOTICES_SHOWN = 50
+DELIVERIES_SHOWN = 50
+_BACK = re.compile(r"/desk(/colleagues|/delivery/D-\d{4}-\d{6,})?")
+_HOLDS = frozenset({"all-there", "discard"})
+_STATUS_TONE = {
+    Status.HELD: "attention",
+    Status.AVAILABLE: "attention",
+    Status.COLLECTED: "attention",
+    Status.QUERIED: "attention",
+    Status.ACKNOWLEDGED: "good",
+    Status.REJECTED: "bad",
+    Status.RECALLED: "bad",
+}
+OLD_PAGE = "That page was too old, or it did not come from this desk. Nothing was changed. Please open the desk again."
+
+
+class Desk:
+    """The desk's routes. `told` is called after a change, so that chat messages follow at once."""
+
+    def __init__(
+        self,
+        exchange: Exchange,
+        *,
+        web_url: str,
+        templates: Path,
+        threads: Threads,
+        told: Callable[[], None] = lambda: None,
+    ) -> None:
+        self._exchange, self._threads, self._told = exchange, threads, told
+        self._buttons = Buttons(exchange)
+        self._origin = urlsplit(web_url)
+        self._secure = self._origin.scheme == "https"
+        self._cookie = "__Host-safehand" if self._secure else "safehand"
+        self._style = (templates / "desk" / "safehand.css").read_text()
+        self._said: OrderedDict[str, tuple[str, Reply]] = OrderedDict()
+        self._env = Environment(
+            loader=FileSystemLoader(templates / "desk"),
+            undefined=StrictUndefined,
+            autoescape=True,
+            trim_blocks=True,
+            lstrip_blocks=True,
+        )
+        self._env.filters |= {"bytes": size_words, "when": in_words}
+        self._env.globals |= {"asks": ASKS}
+
+    @property
+    def routes(self) -> list[BaseRoute]:
+        """Everything under /desk, and / that leads there."""
+        return [
+            Route("/", self._to_desk, methods=["GET"]),
+            Route("/desk/in/{token}", self._sign_in, methods=["GET"]),
+            Route("/desk/safehand.css", self._css, methods=["GET"]),
+            Route("/desk/out", self._posted(self._sign_out), methods=["POST"]),
+            Route("/desk", self._signed_in(self._home), methods=["GET"]),
+            Route("/desk/delivery/{delivery}", self._signed_in(self._delivery), methods=["GET"]),
+            Route("/desk/colleagues", self._signed_in(self._colleagues), methods=["GET"]),
+            Route("/desk/do/{verb}/{subject}", self._signed_in(self._ask), methods=["GET"]),
+            Route("/desk/do/{verb}/{subject}", self._posted(self._press), methods=["POST"]),
+            Route("/desk/{rest:path}", self._nothing_here, methods=["GET", "POST"]),
+        ]
+
+    # -- who is there
+
+    async def _session(self, request: Request) -> DeskSession | None:
+        cookie = request.cookies.get(self._cookie)
+        return await self._threads.run(self._exchange.people.desk_session, cookie) if cookie else None
+
+    def _signed_in(self, handle: SignedIn) -> Handler:
+        """The handler with the session, or the friendly page for whoever has none."""
+
+        async def guarded(request: Request) -> Response:
+            try:
+                session = await self._session(request)
+                if session is None:
+                    return self._signed_out(401)
+                return await handle(request, session)
+            except SafehandError as error:
+                return self._message(None, error.sentence, 503 if isinstance(error, Busy) else 404)
+
+        return guarded
+
+    def _posted(self, handle: SignedIn) -> Handler:
+        """The handler of a POST that came from a page of this session."""
+
+        async def proved(request: Request, session: DeskSession) -> Response:
+            form = await request.form()
+            if self._foreign(request) or not hmac.compare_digest(
+                _text(form, "form_token").encode(), session.form_token.encode()
+            ):
+                return self._message(session, OLD_PAGE, 403)
+            return await handle(request, session)
+
+        return self._signed_in(proved)
+
+    def _foreign(self, request: Request) -> bool:
+        """Whether the browser says that another site sent this. With our referrer policy its Origin is "null"."""
+        site = request.headers.get("sec-fetch-site")
+        if site is not None and site != "same-origin":
+            return True
+        origin = request.headers.get("origin", "null")
+        if origin == "null":
+            return False
+        return urlsplit(origin).netloc not in {self._origin.netloc, request.headers.get("host", "")}
+
+    # -- signing in and out
+
+    async def _to_desk(self, request: Request) -> Response:
+        return self._redirect("/desk")
+
+    async def _sign_in(self, request: Request) -> Response:
+        """A one-time link. Looking at it (HEAD, a prefetch) does not use it up."""
+        looking = request.headers.get("sec-purpose", request.headers.get("purpose", ""))
+        if request.method == "HEAD" or "prefetch" in looking:
+            return Response(status_code=204, headers=HEADERS)
+        try:
+            session = await self._threads.run(self._exchange.people.sign_in, request.path_params["token"])
+        except SafehandError as error:
+            return self._signed_out(503 if isinstance(error, Busy) else 403, error.sentence)
+        answer = self._redirect("/desk")
+        answer.set_cookie(
+            self._cookie,
+            session.cookie,
+            max_age=SIGNED_IN_SECONDS,
+            path="/",
+            httponly=True,
+            samesite="lax",
+            secure=self._secure,
+        )
+        return answer
+
+    async def _sign_out(self, request: Request, session: DeskSession) -> Response:
+        await self._threads.run(self._exchange.people.sign_out, session.cookie)
+        answer = self._signed_out(200, "You are signed out.")
+        answer.delete_cookie(self._cookie, path="/", httponly=True, samesite="lax", secure=self._secure)
+        return answer
+
+    # -- pages
+
+    async def _home(self, request: Request, session: DeskSession) -> Response:
+        person = session.person.id
+        notices = await self._threads.run(self._exchange.views.notices, person)
+        received = await self._threads.run(self._exchange.views.received, person)
+        sent = await self._threads.run(self._exchange.views.sent_deliveries, person)
+        waiting = sorted((view for view in notices if view.notice.buttons), key=_holds_first)
+        return self._page(
+            "home.html",
+            session,
+            request=request,
+            waiting=[self._shown(view) for view in waiting],
+            news=[self._shown(view) for view in notices if not view.notice.buttons][:NOTICES_SHOWN],
+            received=[self._line(view) for view in received[:DELIVERIES_SHOWN]],
+            sent=[self._line(view) for view in sent[:DELIVERIES_SHOWN]],
+        )
+
+    async def _delivery(self, request: Request, session: DeskSession) -> Response:
+        person, wanted = session.person.id, request.path_params["delivery"]
+        received = await self._threads.run(self._exchange.views.received, person)
+        sent = await self._threads.run(self._exchange.views.sent_deliveries, person)
+        for side, views in (("received", received), ("sent", sent)):
+            view = next((view for view in views if view.id == wanted), None)
+            if view is not None:
+                return self._page("delivery.html", session, request=request, side=side, **self._line(view))
+        return self._message(session, f"There is no delivery {wanted[:40]} that you may see.", 404)
+
+    async def _colleagues(self, request: Request, session: DeskSession) -> Response:
+        views = await self._threads.run(self._exchange.views.colleagues, session.person.id)
+        return self._page("colleagues.html", session, request=request, colleagues=views)
+
+    async def _nothing_here(self, request: Request) -> Response:
+        return self._message(None, "There is no such page on the desk.", 404)
+
+    async def _css(self, request: Request) -> Response:
+        return Response(self._style, media_type="text/css", headers={**HEADERS, "Cache-Control": "max-age=300"})
+
+    # -- acting
+
+    async def _ask(self, request: Request, session: DeskSession) -> Response:
+        """The form before a verb. Changes nothing."""
+        verb, subject = request.path_params["verb"], request.path_params["subject"]
+        asked = await self._threads.run(self._buttons.ask, session.person.id, verb, subject)
+        if isinstance(asked, Reply):
+            return self._message(session, asked.text, 404)
+        return self._page("form.html", session, form=asked, back=_back(request.query_params.get("back", "")))
+
+    async def _press(self, request: Request, session: DeskSession) -> Response:
+        """One verb; then back to where the person was, with what happened said once."""
+        form = await request.form()
+        verb, subject = request.path_params["verb"], request.path_params["subject"]
+        given = None if verb in ASKS and not _text(form, "sure") else _answers(form)
+        answer = await self._threads.run(self._buttons.press, session.person.id, verb, subject, given, via="desk")
+        back = _back(_text(form, "back"))
+        if isinstance(answer, Form):
+            return self._page("form.html", session, form=answer, back=back, status=422 if answer.errors else 200)
+        if answer.changed:
+            self._told()
+        if await self._session(request) is None:
+            return self._signed_out(200, answer.text)
+        return self._redirect(f"{back}?said={self._remember(session, answer)}")
+
+    def _remember(self, session: DeskSession, reply: Reply) -> str:
+        """A name under which this session reads the reply once."""
+        name = secrets.token_urlsafe(9)
+        self._said[name] = (session.cookie, reply)
+        while len(self._said) > REPLIES_KEPT:
+            self._said.popitem(last=False)
+        return name
+
+    def _recall_said(self, request: Request, session: DeskSession) -> Reply | None:
+        name = request.query_params.get("said", "")
+        if name not in self._said or self._said[name][0] != session.cookie:
+            return None
+        return self._said.pop(name)[1]
+
+    # -- rendering
+
+    def _shown(self, view: NoticeView) -> Mapping[str, object]:
+        lines = view.notice.text.splitlines()
+        when = clock_words(view.at, self._exchange.now())
+        return {"notice": view.notice, "first": lines[0] if lines else "", "more": lines[1:], "at": when}
+
+    def _line(self, view: DeliveryView) -> dict[str, object]:
+        return {"view": view, "at": in_words(view.at), "tone": _STATUS_TONE.get(view.status, "info")}
+
+    def _page(
+        self,
+        template: str,
+        session: DeskSession | None,
+        *,
+        request: Request | None = None,
+        status: int = 200,
+        **facts: object,
+    ) -> Response:
+        said = self._recall_said(request, session) if request and session else None
+        here = request.url.path if request else "/desk"
+        html = self._env.get_template(template).render(session=session, said=said, here=here, **facts)
+        return Response(html, status_code=status, media_type="text/html; charset=utf-8", headers=HEADERS)
+
+    def _message(self, session: DeskSession | None, sentence: str, status: int) -> Response:
+        return self._page("message.html", session, status=status, sentence=sentence)
+
+    def _signed_out(self, status: int, sentence: str | None = None) -> Response:
+        return self._page("signed_out.html", None, status=status, sentence=sentence)
+
+    def _redirect(self, where: str) -> Response:
+        return RedirectResponse(where, status_code=303, headers=HEADERS)
+
+
+def size_words(size: int) -> str:
+    """Bytes as people read them: 28,462,080 bytes."""
+    return f"{size:,} byte{'' if size == 1 else 's'}"
+
+
+def _holds_first(view: NoticeView) -> bool:
+    return not any(button.verb in _HOLDS for button in view.notice.buttons)
+
+
+def _text(form: FormData, name: str) -> str:
+    value = form.get(name, "")
+    return value if isinstance(value, str) else ""
+
+
+def _answers(form: FormData) -> dict[str, str]:
+    return {name: value for name, value in form.items() if isinstance(value, str) and name in {"kind", "reason"}}
+
+
+def _back(where: str) -> str:
+    return where if _BACK.fullmatch(where) else "/desk"
