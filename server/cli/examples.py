@@ -1,0 +1,69 @@
+"""Files to try the demo with: agreed columns, invented rows, the same ones every time. Nobody in them exists."""
+
+from __future__ import annotations
+
+import csv
+import random
+from datetime import date, timedelta
+from io import StringIO
+from pathlib import Path
+
+from server.domain.agreement import PolicySet
+
+ROWS = 212
+SEED = 2026
+_GIVEN = ("Aster", "Bramble", "Clover", "Daisy", "Fennel", "Heather", "Ivy", "Juniper", "Linden", "Rowan", "Sorrel")
+_FAMILY = ("Example", "Sample", "Specimen", "Pattern", "Model", "Placeholder", "Dummy", "Fictional", "Invented")
+_CODES = ("210", "220", "230", "310", "330", "410", "450", "619", "640", "810")
+_QUALIFICATIONS = ("A level", "BTEC/VTQ", "GCSE", "T Level", "None")
+
+
+def write_examples(policy: PolicySet, folder: Path) -> None:
+    """`post16-destinations.csv` as agreed, `wrong-column.csv` with one that nobody agreed to, `hello.txt` to try."""
+    folder.mkdir(exist_ok=True)
+    exchange = policy.exchange("post16-destinations")
+    if exchange is not None:
+        columns = (*exchange.columns.required, *exchange.columns.optional)
+        (folder / "post16-destinations.csv").write_text(records(columns, ROWS, SEED), encoding="utf-8", newline="")
+        wrong = records((*columns, "shoe_size"), 12, SEED)
+        (folder / "wrong-column.csv").write_text(wrong, encoding="utf-8", newline="")
+    (folder / "hello.txt").write_text("Hello from Safehand's demo. Nothing in this file is about anybody.\n")
+
+
+def records(columns: tuple[str, ...], rows: int, seed: int) -> str:
+    """A CSV text with these columns and so many invented rows; the same seed gives the same text."""
+    chance = random.Random(seed)  # noqa: S311  invented rows, no secrets
+    out = StringIO()
+    table = csv.DictWriter(out, columns, extrasaction="ignore", restval="9", lineterminator="\r\n")
+    table.writeheader()
+    table.writerows(_row(chance, number) for number in range(rows))
+    return out.getvalue()
+
+
+def uln(first_nine: int) -> str | None:
+    """The ten digits of a learner number that begins so; None where no check digit fits (weights 10..2, modulo 11)."""
+    digits = f"{first_nine:09d}"
+    rest = sum(int(digit) * weight for digit, weight in zip(digits, range(10, 1, -1), strict=True)) % 11
+    return None if rest == 0 else digits + str(10 - rest)
+
+
+def _row(chance: random.Random, number: int) -> dict[str, str]:
+    given, family = chance.choice(_GIVEN), chance.choice(_FAMILY)
+    learner = next(found for found in (uln(900_000_000 + number * 7 + step) for step in range(11)) if found)
+    born = date(2008, 9, 1) + timedelta(days=chance.randrange(730))
+    return {
+        "given_name": given,
+        "family_name": family,
+        "dob": born.isoformat(),
+        "activity_code": chance.choice(_CODES),
+        "address": f"{number + 1} Nowhere Lane, Exampleton",
+        "postcode": "ZZ99 9ZZ",
+        "uln": learner,
+        "phone_1": f"01632 960{chance.randrange(1000):03d}",
+        "phone_2": "",
+        "phone_3": "",
+        "email": f"{given}.{family}.{number}@example.org".lower(),
+        "activity_start": (date(2026, 9, 1) + timedelta(days=chance.randrange(60))).isoformat(),
+        "establishment_name": "Example Sixth Form",
+        "qualification_type": chance.choice(_QUALIFICATIONS),
+    }

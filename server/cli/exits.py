@@ -1,0 +1,48 @@
+"""One family of errors, translated once: a sentence on standard error and an exit code."""
+
+from __future__ import annotations
+
+import sys
+import traceback
+from types import TracebackType
+
+import typer
+
+from server.domain.errors import Busy, Misconfigured, SafehandError
+from server.policy.problem import PolicyInvalid
+from server.settings import SettingsInvalid, read_settings
+
+OK, REFUSED, USAGE, ENVIRONMENT = 0, 1, 2, 3
+
+
+def say(sentence: str) -> None:
+    """A line on standard error; standard output is for what was asked for."""
+    typer.echo(f"safehand: {sentence}", err=True)
+
+
+def translated(error: SafehandError | SettingsInvalid | OSError) -> int:
+    """Say what is wrong; the exit code that goes with it."""
+    if isinstance(error, PolicyInvalid):
+        for problem in error.errors:
+            typer.echo(str(problem), err=True)
+        return REFUSED
+    if isinstance(error, OSError):
+        say(
+            f"The machine says: {error.strerror or type(error).__name__}. Check the data folder with `safehand doctor`."
+        )
+        return ENVIRONMENT
+    say(error.sentence)
+    return ENVIRONMENT if isinstance(error, Misconfigured | Busy | SettingsInvalid) else REFUSED
+
+
+def unexpected(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+    """sys.excepthook: a defect of ours is one sentence; its traceback only with SAFEHAND_LOG_LEVEL=debug."""
+    if issubclass(kind, KeyboardInterrupt):
+        return
+    say(f"Something went wrong inside Safehand ({kind.__name__}). SAFEHAND_LOG_LEVEL=debug shows where.")
+    try:
+        debugging = read_settings().log_level == "debug"
+    except SettingsInvalid:
+        debugging = False
+    if debugging:
+        traceback.print_exception(kind, error, trace, file=sys.stderr)

@@ -1,0 +1,74 @@
+"""How a command reaches the exchange: the data folder it names, opened, and closed whatever happens."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from server.app import Addresses, log_to, require_safe
+from server.domain.errors import Misconfigured
+from server.exchange import Exchange
+from server.settings import Settings, find_templates, read_settings
+
+DEMO_MARK = "DEMO"
+"""A file of this name says that a data folder belongs to a demo: its clock may be moved, and it may be removed."""
+
+Data = Annotated[
+    Path | None,
+    typer.Option(
+        "--data",
+        metavar="DIR",
+        help="The exchange's data folder (or SAFEHAND_DATA; else ./.safehand).",
+        show_default=False,
+    ),
+]
+
+
+def settings_for(data: Path | None, **given: object) -> Settings:
+    """The settings, with the data folder and options given on the command line."""
+    return read_settings(data=data, **given)
+
+
+@contextmanager
+def opened(settings: Settings) -> Iterator[Exchange]:
+    """The exchange of these settings. Raises Misconfigured when `safehand init` was not run there."""
+    log_to(level="error")
+    if not settings.data.is_dir():
+        raise Misconfigured(
+            "There is no exchange in this data folder: run `safehand init`, or name another with --data DIR."
+        )
+    require_safe(settings)
+    exchange = Exchange.open(settings.data, database_url=settings.database, templates=find_templates())
+    try:
+        exchange.refresh()
+        yield exchange
+    finally:
+        exchange.close()
+
+
+def is_demo(data: Path) -> bool:
+    """Whether the data folder was made by `safehand demo`."""
+    return (data / DEMO_MARK).is_file()
+
+
+def running_web_url(data: Path) -> str | None:
+    """Where the desk of the server on this data folder was last reached, as it wrote down itself."""
+    try:
+        found = json.loads((data / "addresses.json").read_text())
+    except (OSError, ValueError):
+        return None
+    url = found.get("web")
+    return url if isinstance(url, str) else None
+
+
+def write_addresses(data: Path, addresses: Addresses) -> None:
+    """Note where the server listens, for commands that print links; replaced atomically."""
+    text = json.dumps({"sftp": {"host": addresses.sftp_host, "port": addresses.sftp_port}, "web": addresses.web_url})
+    draft = data / "addresses.json.new"
+    draft.write_text(text + "\n")
+    draft.replace(data / "addresses.json")

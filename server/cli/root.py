@@ -1,0 +1,80 @@
+"""The command `safehand` and what its --help says."""
+
+from __future__ import annotations
+
+import sys
+from importlib.metadata import version as installed_version
+from typing import Annotated
+
+import typer
+
+from server.cli import access, clock, demo, doctor, ledger, people, policy, serve
+from server.cli.exits import translated, unexpected
+from server.domain.errors import SafehandError
+from server.settings import SettingsInvalid
+
+HELP = """
+A file exchange for organisations that share personal data under one written agreement.
+
+Try it:       safehand demo
+
+Set it up:    safehand init, then safehand policy apply DIR, then safehand serve
+
+Ask it:       safehand access explain essex medway post16-destinations
+
+Prove it:     safehand ledger verify
+
+Every command takes --data DIR (or SAFEHAND_DATA). Settings are SAFEHAND_* variables; the README lists them.
+"""
+EPILOG = (
+    "Exit codes: 0 done · 1 refused, or a check failed · 2 wrong usage · 3 the machine or its settings are not ready."
+)
+
+app = typer.Typer(
+    name="safehand",
+    help=HELP,
+    epilog=EPILOG,
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
+)
+app.command("init")(serve.init)
+app.command("serve")(serve.serve)
+app.command("demo")(demo.demo)
+app.command("invite")(people.invite)
+app.command("suspend")(people.suspend)
+app.command("resume")(people.resume)
+app.add_typer(policy.app, name="policy")
+app.add_typer(access.app, name="access")
+app.add_typer(ledger.app, name="ledger")
+app.add_typer(clock.app, name="clock")
+app.command("doctor")(doctor.doctor)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"safehand {installed_version('safehand')}")
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Say which version this is.")
+    ] = False,
+) -> None:
+    pass
+
+
+_root.__doc__ = HELP
+
+
+def main() -> None:
+    """Run the command that the arguments name, and exit with its code."""
+    sys.excepthook = unexpected
+    try:
+        app()
+    except (SafehandError, SettingsInvalid, OSError) as error:
+        sys.exit(translated(error))
