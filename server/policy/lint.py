@@ -103,6 +103,14 @@ def _agreement(desk: Desk) -> Iterator[LintFinding]:
             "The agreement is not in force today.",
             "Set the days that the signed text gives.",
         )
+    if until is None:
+        yield desk.finding(
+            "AGREEMENT_WITHOUT_END",
+            "warn",
+            ("agreement", "in_force"),
+            "The agreement has no last day.",
+            "Add until, as the signed term gives it.",
+        )
     if not any(channel.kind == "this-server" for channel in agreement.approved_channels):
         yield desk.finding(
             "CHANNEL_NOT_AUTHORISED",
