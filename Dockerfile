@@ -35,6 +35,6 @@ WORKDIR /data
 VOLUME /data
 EXPOSE 2222 8080
 STOPSIGNAL SIGTERM
-HEALTHCHECK --interval=30s --timeout=5s --start-period=20s --retries=3 \
-    CMD ["python", "-c", "import urllib.request as u; u.urlopen('http://127.0.0.1:8080/healthz', timeout=4)"]
+HEALTHCHECK --interval=30s --timeout=10s --start-period=30s --retries=3 \
+    CMD ["safehand", "doctor", "--health"]
 CMD ["safehand", "serve"]

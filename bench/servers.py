@@ -176,7 +176,7 @@ class Safehand:
         self.exchange_key = Path(facts["exchange_public_key"])
         managers: dict[str, Partner] = {}
         for person in facts["people"]:
-            if not person.get("ssh_key"):
+            if "data_manager" not in person["roles"]:
                 continue
             account = Account(sftp["port"], person["id"], Path(person["ssh_key"]), Path(sftp["known_hosts"]))
             managers.setdefault(person["member"], Partner(person["member"], account, Path(person["gnupg_home"])))
