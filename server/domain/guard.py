@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 import unicodedata
 
@@ -92,3 +93,8 @@ def extension(name: str) -> str:
     """The extension without its dot, in lower case; empty when there is none."""
     stem, dot, ending = name.rpartition(".")
     return ending.casefold() if dot and stem else ""
+
+
+def short_hash(content: bytes) -> str:
+    """A short stand-in (16 hexadecimal digits of SHA-256) where the content itself must not be named."""
+    return hashlib.sha256(content).hexdigest()[:16]

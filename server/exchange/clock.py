@@ -23,7 +23,9 @@ class Clock:
         if moment < moment_of(last):
             raise Refused(f"The clock only moves forward; the last ledger entry is of {in_words(moment_of(last))}.")
         offset = moment - self._ground.real()
-        with self._ground.store.transaction(moment, self._ground.in_force.revision if self._ground.has_policy else "0" * 64) as tx:
+        with self._ground.store.transaction(
+            moment, self._ground.in_force.revision if self._ground.has_policy else "0" * 64
+        ) as tx:
             row = tx.session.get(ClockRow, 1) or ClockRow(id=1, offset=0)
             row.offset = offset // timedelta(microseconds=1)
             tx.session.add(row)

@@ -1,4 +1,4 @@
-"""Whether the exchange can take work now, and what it counts. Reads only; what is wrong is a sentence, never a traceback."""
+"""Whether the exchange can take work now, and what it counts. Reads only; what is wrong is a sentence."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from sqlalchemy import func
+from sqlalchemy import ColumnElement, func
 from sqlmodel import col, select
 
 from server.domain.delivery import Status
@@ -58,8 +58,8 @@ class Condition:
         real = self._ground.real().timestamp()
         with self._ground.store.reading() as session:
 
-            def number(*where: object, of: type) -> int:
-                return int(session.exec(select(func.count()).select_from(of).where(*where)).one())
+            def number(of: type, *where: ColumnElement[bool]) -> int:
+                return session.exec(select(func.count()).select_from(of).where(*where)).one()
 
             by_status = select(DeliveryRow.status, func.count()).group_by(col(DeliveryRow.status))
             found = {str(status): int(count) for status, count in session.exec(by_status).all()}
@@ -71,11 +71,11 @@ class Condition:
             )
             return Counts(
                 deliveries={status.value: found.get(status.value, 0) for status in Status},
-                consignments=number(of=ConsignmentRow),
-                refusals=number(of=RefusalRow),
+                consignments=number(ConsignmentRow),
+                refusals=number(RefusalRow),
                 notices_pending=int(session.exec(behind).one()),
-                desk_sessions=number(col(DeskSessionRow.expires_real) > real, of=DeskSessionRow),
-                suspended=number(of=SuspensionRow),
+                desk_sessions=number(DeskSessionRow, col(DeskSessionRow.expires_real) > real),
+                suspended=number(SuspensionRow),
                 ledger_entries=session.exec(select(HeadRow.number).where(col(HeadRow.id) == 1)).one(),
                 spool_free_bytes=shutil.disk_usage(self._ground.data).free,
             )

@@ -121,7 +121,9 @@ class Ground:
                     raise Misconfigured(f"The text of policy revision {revision[:12]} is not in the database.")
                 known = self.prepared(load_texts(_files(row)))
                 if known.revision != revision:
-                    raise Misconfigured(f"The stored text of policy revision {revision[:12]} was changed; it is refused.")
+                    raise Misconfigured(
+                        f"The stored text of policy revision {revision[:12]} was changed; it is refused."
+                    )
                 self._loaded[revision] = known
             return known
 

@@ -63,7 +63,16 @@ class Sessions:
             return False
         person = self._ground.policy.person(visitor.person.id)
         own = key_of(person, visitor.key) if person else None
-        return own is not None and own.put_only == visitor.put_only and person == visitor.person
+        return (
+            person is not None
+            and own is not None
+            and person.member == visitor.member.id
+            and (own.put_only, own.networks) == self._limits(visitor)
+        )
+
+    def _limits(self, visitor: Visitor) -> tuple[bool, tuple[object, ...]]:
+        own = key_of(visitor.person, visitor.key)
+        return (own.put_only, own.networks) if own else (visitor.put_only, ())
 
     def require(self, visitor: Visitor) -> Person:
         """The person as the policy has them now; Missing when they are no longer welcome."""

@@ -8,7 +8,9 @@ from __future__ import annotations
 import errno
 import os
 import secrets
+import time
 from collections.abc import Collection
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -48,11 +50,14 @@ class Draft:
             raise trouble(error) from error
 
     def place(self) -> None:
-        """After the row is committed: give it its final name, and let go of the descriptor."""
+        """After the row is committed: give it its final name, and let go of the descriptor.
+
+        A disk that says no changes nothing of what is true: the bytes are read under `.part` until the next look.
+        """
         os.close(self.fd)
-        self.fd = -1
-        self._spool.finish(self.blob)
-        self.named = False
+        self.fd, self.named = -1, False
+        with suppress(OSError):
+            self._spool.finish(self.blob)
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,8 +130,10 @@ class Spool:
             (self.folder / (blob + ending)).unlink(missing_ok=True)
         self.sync()
 
-    def recover(self, kept: Collection[str], gone: Collection[str]) -> Found:
-        """At start, when no upload is open. `kept`: blobs with a row; `gone`: blobs whose rows say that they are purged.
+    def recover(self, kept: Collection[str], gone: Collection[str], *, older_than: float = 0) -> Found:
+        """Compare with the rows. `kept`: blobs with a row; `gone`: blobs whose rows say that they are purged.
+
+        At start no upload is open; later, only files `older_than` seconds are looked at.
 
         A `.part` without a row is deleted, one with a row is finished; a `.sealed` without a row is reported and left.
         """
@@ -134,6 +141,9 @@ class Spool:
         for path in sorted(self.folder.iterdir()):
             blob = path.stem
             if path.suffix not in {PART, SEALED}:
+                continue
+            if older_than and time.time() - path.stat().st_mtime < older_than:
+                present.add(blob)
                 continue
             if blob in gone or (path.suffix == PART and blob not in kept):
                 path.unlink()

@@ -145,6 +145,8 @@ class ConsignmentRow(SQLModel, table=True):
     hold: str | None = None
     """Why it is held and its sender asked: "completeness" or "same-bytes"; None when it is not."""
     hold_words: str | None = None
+    cut_words: str | None = None
+    """Why it may be only the beginning of a file; None when nothing says so."""
     tidied: bool = False
     revision: str
     __table_args__ = (Index("ix_consignment_place", "member", "exchange", "period", "recipients", "name_key"),)
@@ -240,6 +242,8 @@ class RefusalRow(SQLModel, table=True):
     code: str
     why: str = Field(sa_column=Column(Text, nullable=False))
     csv: str = Field(sa_column=Column(Text, nullable=False))
+    removed: bool = False
+    """The client removed the refused file: the name is free again, the why-file stays."""
     __table_args__ = (UniqueConstraint("person", "name_key"),)
 
 

@@ -1,0 +1,96 @@
+"""A data manager saying "we have it", or what is wrong with it. Repeating it changes nothing and says who did the first."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from server.domain import guard
+from server.domain.agreement import Person
+from server.domain.delivery import VISIBLE, Status, move
+from server.domain.errors import Forbidden, Missing, Refused
+from server.domain.ledger import Event, Fact
+from server.domain.schedule import clock_words
+from server.exchange.delivery import Outcome
+from server.exchange.ground import Ground
+from server.exchange.telling import Telling
+from server.store import Tx
+from server.store.tables import ConsignmentRow, DeliveryRow
+
+
+class Acknowledgements:
+    """Acknowledge, query, reject: for data managers of the recipient."""
+
+    def __init__(self, ground: Ground, telling: Telling) -> None:
+        self._ground, self._telling = ground, telling
+
+    def acknowledge(self, person_id: str, delivery_id: str, *, via: str) -> Outcome:
+        """Raises Refused before anybody of the member has collected it, and for one that was recalled or replaced."""
+        person = self._ground.person(person_id)
+        with self._ground.transaction() as tx:
+            row, consignment = self._received(tx, person, delivery_id)
+            if row.status is Status.ACKNOWLEDGED:
+                who, when = row.acknowledged_by, row.acknowledged_at
+                words = clock_words(when, tx.now) if when else "an earlier time"
+                return Outcome(f"{delivery_id} was already acknowledged by {who} at {words}.", changed=False)
+            if row.collected_at is None:
+                name = self._ground.called(row.recipient)
+                raise Refused(
+                    f"Nobody at {name} has collected {delivery_id} yet. Collect it from the inbox first, then acknowledge.",
+                    code="NOT_COLLECTED",
+                )
+            row.status = move(row.status, Status.ACKNOWLEDGED)
+            row.acknowledged_at, row.acknowledged_by = tx.now, person.id
+            row.problem = row.problem_by = None
+            if row.controller_from is None:
+                row.controller, row.controller_from = row.recipient, tx.now
+            self._moved(tx, row, consignment, person, "delivery.acknowledged", {"via": via})
+        return Outcome(
+            f"{delivery_id} is acknowledged. Thank you; {self._sender(consignment)} can see it.", changed=True
+        )
+
+    def problem(
+        self, person_id: str, delivery_id: str, kind: Literal["queried", "rejected"], reason: str, *, via: str
+    ) -> Outcome:
+        """A question about a delivery, or its rejection, with a reason that carries no personal data."""
+        person = self._ground.person(person_id)
+        tidy = guard.reason(reason)
+        with self._ground.transaction() as tx:
+            row, consignment = self._received(tx, person, delivery_id)
+            if row.status == kind and row.problem == tidy:
+                return Outcome(f"{delivery_id}: {row.problem_by} said so already.", changed=False)
+            if row.status != kind:
+                row.status = move(row.status, Status(kind))
+            row.problem, row.problem_by = tidy, person.id
+            self._moved(tx, row, consignment, person, f"delivery.{kind}", {"via": via, "reason": tidy})
+        word = "Your question" if kind == "queried" else "Your rejection"
+        return Outcome(f"{word} of {delivery_id} is with {self._sender(consignment)}.", changed=True)
+
+    def _received(self, tx: Tx, person: Person, delivery_id: str) -> tuple[DeliveryRow, ConsignmentRow]:
+        row = tx.session.get(DeliveryRow, delivery_id)
+        consignment = tx.session.get(ConsignmentRow, row.consignment) if row else None
+        if row is None or consignment is None or row.recipient != person.member or row.available_at is None:
+            raise Missing("There is no such delivery.")
+        if not self._ground.policy.may(person, "acknowledge"):
+            raise Forbidden("Only a data manager of your organisation can do that.")
+        if row.status is Status.RECALLED:
+            raise Refused(
+                f"{self._sender(consignment)} recalled {delivery_id}; there is nothing to do.", code="RECALLED"
+            )
+        if row.status is Status.SUPERSEDED:
+            raise Refused(f"{delivery_id} was replaced by {row.superseded_by}; use that one.", code="SUPERSEDED")
+        if row.status is not Status.REJECTED and row.status not in VISIBLE:
+            raise Missing("There is no such delivery.")
+        if row.status is Status.REJECTED:
+            raise Refused(f"{row.problem_by} rejected {delivery_id}; ask the sender for a new file.", code="REJECTED")
+        return row, consignment
+
+    def _moved(
+        self, tx: Tx, row: DeliveryRow, consignment: ConsignmentRow, person: Person, kind: str, facts: dict[str, Fact]
+    ) -> None:
+        tx.session.add(row)
+        about = tx.record(Event(kind, person.id, (row.id, consignment.id), facts))
+        self._telling.recipient(tx, row, consignment, about=about)
+        self._telling.sender(tx, consignment, about=about)
+
+    def _sender(self, consignment: ConsignmentRow) -> str:
+        return self._ground.called(consignment.member)

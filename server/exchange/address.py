@@ -1,0 +1,63 @@
+"""From a path in the outbox to exchange, period and recipients. All three are in the path; nothing is guessed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from server.domain import guard
+from server.domain.agreement import EVERYONE, Exchange, PolicySet
+from server.domain.errors import Refused
+from server.domain.schedule import Period
+
+WHERE = "Put the file into outbox/<exchange>/<period>/<member>/, or name it after the member (kent.csv)."
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """Where a file is going. `folder`: a member's id, "everyone", or "" for a file named after its member."""
+
+    exchange: Exchange
+    period: Period
+    folder: str
+    recipients: tuple[str, ...]
+
+    @property
+    def broadcast(self) -> bool:
+        return len(self.recipients) > 1
+
+    @property
+    def place(self) -> str:
+        """The path below outbox/, without the name."""
+        return "/".join(part for part in (self.exchange.id, str(self.period), self.folder) if part)
+
+
+def resolve(policy: PolicySet, sender: str, folder: tuple[str, ...], name: str) -> Address:
+    """The address of this path for this member. Raises Refused that says which part is wrong."""
+    if len(folder) not in {2, 3}:
+        raise Refused(WHERE, code="PLACE_UNKNOWN")
+    exchange = policy.exchange(folder[0])
+    if exchange is None:
+        raise Refused(f"There is no exchange of that name; there are {_listed(policy)}.", code="EXCHANGE_UNKNOWN")
+    period = Period.parse(folder[1])
+    if period is None:
+        raise Refused("The period is a month, written like 2026-11.", code="PERIOD_UNKNOWN")
+    member = folder[2] if len(folder) == 3 else _member_named(name)
+    if guard.is_nil(name) and len(folder) == 2:
+        member = EVERYONE
+    elif member == EVERYONE and not exchange.broadcast:
+        raise Refused(f"{exchange.called} goes to one member at a time, not to everyone.", code="NO_BROADCAST")
+    if member == EVERYONE:
+        others = tuple(m.id for m in policy.members if m.id != sender and policy.takes_part(m.id, exchange))
+        return Address(exchange, period, folder[2] if len(folder) == 3 else "", others)
+    if policy.member(member) is None:
+        raise Refused(f"There is no member of that name. {WHERE}", code="MEMBER_UNKNOWN")
+    return Address(exchange, period, folder[2] if len(folder) == 3 else "", (member,))
+
+
+def _member_named(name: str) -> str:
+    """`kent` for kent.csv, kent.csv.filepart and KENT.CSV.sha256."""
+    return name.casefold().split(".")[0]
+
+
+def _listed(policy: PolicySet) -> str:
+    return ", ".join(exchange.id for exchange in policy.exchanges)

@@ -1,0 +1,61 @@
+"""Ending a stored copy: first its key packets in the transaction, then its bytes. A crash between is finished at start."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from sqlmodel import col, select
+
+from server.domain.delivery import SealedCopy
+from server.domain.errors import Refused
+from server.domain.ledger import Event
+from server.exchange.ground import Ground
+from server.store import Tx
+from server.store.tables import ConsignmentRow, DeliveryRow, KeyPacketRow
+
+
+class Disposal:
+    """Makes a delivery's copy unreadable, and unlinks sealed bytes that nobody can read any more."""
+
+    def __init__(self, ground: Ground) -> None:
+        self._ground = ground
+
+    def drop(self, tx: Tx, delivery: DeliveryRow, *, actor: str, why: str) -> None:
+        """The recipient's key packets go; from now on this copy cannot be read by it. Refused while under hold."""
+        if delivery.copy_state is SealedCopy.PURGED:
+            return
+        if delivery.copy_state is SealedCopy.HELD:
+            raise Refused(f"{delivery.id} is under a legal hold; its copy stays.", code="UNDER_HOLD")
+        packets = tx.session.get(KeyPacketRow, (delivery.consignment, delivery.recipient))
+        if packets is not None:
+            tx.session.delete(packets)
+        delivery.copy_state = SealedCopy.PURGED
+        tx.session.add(delivery)
+        tx.session.flush()
+        tx.record(Event("copy.purged", actor, (delivery.id, delivery.consignment), {"why": why}))
+
+    def unread(self, tx: Tx, consignment: ConsignmentRow) -> list[str]:
+        """The consignment's blob, marked as gone, when no key packets are left; unlink it after the commit."""
+        query = select(KeyPacketRow.member).where(col(KeyPacketRow.consignment) == consignment.id)
+        if consignment.blob_gone or tx.session.exec(query).first() is not None:
+            return []
+        consignment.blob_gone = True
+        tx.session.add(consignment)
+        return [consignment.blob]
+
+    def discard_staged(self, tx: Tx, consignment: ConsignmentRow, *, actor: str, why: str) -> list[str]:
+        """A file that was never sent: its packets and its bytes go."""
+        for packets in tx.session.exec(select(KeyPacketRow).where(KeyPacketRow.consignment == consignment.id)).all():
+            tx.session.delete(packets)
+        tx.session.flush()
+        consignment.tidied = True
+        tx.record(Event("consignment.discarded", actor, (consignment.id,), {"why": why}))
+        return self.unread(tx, consignment)
+
+    def unlink(self, blobs: Iterable[str]) -> None:
+        """After the commit: the bytes leave the disk, the packets the database's files."""
+        blobs = list(blobs)
+        for blob in blobs:
+            self._ground.spool.remove(blob)
+        if blobs:
+            self._ground.store.forget_deleted_bytes()
