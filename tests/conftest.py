@@ -21,8 +21,12 @@ from typing import Protocol
 
 import psycopg
 import pytest
+from hypothesis import settings
 
 START_SECONDS = 30.0
+
+settings.register_profile("house", deadline=None, print_blob=True)  # a busy machine is no failure
+settings.load_profile("house")
 
 
 def pytest_configure(config: pytest.Config) -> None:
