@@ -10,12 +10,14 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from concurrent.futures import Executor
 from datetime import datetime
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from server.domain.errors import Forbidden, Refused, SafehandError
-from server.exchange import Exchange
 from server.exchange.arrivals import Arrival
 from server.exchange.delivery import Reading
+
+if TYPE_CHECKING:
+    from server.exchange import Exchange
 
 NOTE_BYTES = 64 * 1024
 AHEAD_BYTES = 1024 * 1024

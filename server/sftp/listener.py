@@ -8,18 +8,20 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import asyncssh
 import structlog
 
 from server.domain.errors import Misconfigured
-from server.exchange import Exchange
 from server.exchange.sessions import Visitor
 from server.sftp import limits
 from server.sftp.adapter import Channel
 from server.sftp.limits import Gate, Throttle
 from server.sftp.mailbox import Mailbox
+
+if TYPE_CHECKING:
+    from server.exchange import Exchange
 
 log = structlog.get_logger("sftp")
 

@@ -8,15 +8,17 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import Executor
 from datetime import datetime
 from functools import partial
-from typing import ParamSpec, TypeVar
+from typing import TYPE_CHECKING, ParamSpec, TypeVar
 
 from server.domain.errors import Forbidden, Missing, Refused
 from server.domain.schedule import LONDON
-from server.exchange import Exchange
 from server.exchange.sessions import Visitor
 from server.sftp import wire
 from server.sftp.files import UNREADABLE, Envelope, Handle, Note, Page, Upload
 from server.sftp.tree import Node, Path, Tree
+
+if TYPE_CHECKING:
+    from server.exchange import Exchange
 
 P = ParamSpec("P")
 T = TypeVar("T")

@@ -9,12 +9,15 @@ import unicodedata
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import TYPE_CHECKING
 
 from server.domain.errors import Missing, Refused
-from server.exchange import Exchange
 from server.exchange.sessions import Visitor
-from server.exchange.views import Paper
 from server.sftp.wire import PATH_BYTES
+
+if TYPE_CHECKING:
+    from server.exchange import Exchange
+    from server.exchange.views import Paper
 
 PARTS = 32
 """The deepest path that is looked at."""
@@ -133,6 +136,9 @@ class Tree:
     def is_folder(self, path: Path) -> bool:
         """Whether a folder of this name is there."""
         try:
+            words = path.words
+            if words[:1] == ("outbox",) and len(words) > 3:
+                return len(words) == 4 and words[3] in self._views.outbox_folders(self._visitor, words[1])
             return self.look(path).folder
         except Missing:
             return False
