@@ -9,7 +9,13 @@ from typing import Any, Literal
 
 from pydantic import Field, SecretStr, ValidationError
 from pydantic.fields import FieldInfo
-from pydantic_settings import BaseSettings, EnvSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
+from pydantic_settings import (
+    BaseSettings,
+    EnvSettingsSource,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+    SettingsError,
+)
 
 PREFIX = "SAFEHAND_"
 CONTAINER_SECRETS = Path("/run/secrets")
@@ -75,15 +81,14 @@ class Settings(BaseSettings):
 
 
 class NamedFiles(EnvSettingsSource):
-    """SAFEHAND_<NAME>_FILE, and files called safehand_<name> among the container's secrets."""
+    """SAFEHAND_<NAME>_FILE, and files called safehand_<name> in SAFEHAND_SECRETS_DIR (/run/secrets unless given)."""
 
     def get_field_value(self, field: FieldInfo, field_name: str) -> tuple[Any, str, bool]:
-        named = self.env_vars.get(f"{PREFIX}{field_name}_FILE".lower()) or self.env_vars.get(
-            f"{PREFIX}{field_name}_FILE"
-        )
+        named = self.env_vars.get(f"{PREFIX}{field_name}_FILE".lower())
         if named:
             return _private_text(Path(named), f"{PREFIX}{field_name.upper()}_FILE"), field_name, False
-        mounted = CONTAINER_SECRETS / f"{PREFIX}{field_name}".lower()
+        folder = self.env_vars.get(f"{PREFIX}SECRETS_DIR".lower()) or str(CONTAINER_SECRETS)
+        mounted = Path(folder) / f"{PREFIX}{field_name}".lower()
         if mounted.is_file():
             return _text(mounted, str(mounted)), field_name, False
         return None, field_name, False
@@ -100,6 +105,8 @@ def read_settings(**given: object) -> Settings:
         first = error.errors(include_input=False, include_url=False)[0]
         name = PREFIX + "_".join(map(str, first["loc"])).upper()
         raise SettingsInvalid(f"{name} cannot be used: {_said(first['msg'])}.") from None
+    except SettingsError as error:
+        raise error.__cause__ if isinstance(error.__cause__, SettingsInvalid) else error from None
     if (settings.tls_cert is None) != (settings.tls_key is None):
         raise SettingsInvalid("SAFEHAND_TLS_CERT and SAFEHAND_TLS_KEY belong together: give both, or neither.")
     if settings.slack_token and not (settings.slack_signing_secret or settings.slack_app_token):
