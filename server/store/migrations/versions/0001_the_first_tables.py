@@ -112,6 +112,7 @@ def upgrade() -> None:
         sa.Column("staged", sa.Boolean(), nullable=False),
         sa.Column("hold", sa.String(), nullable=True),
         sa.Column("hold_words", sa.String(), nullable=True),
+        sa.Column("cut_words", sa.String(), nullable=True),
         sa.Column("tidied", sa.Boolean(), nullable=False),
         sa.Column("revision", sa.String(), nullable=False),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_consignment")),
@@ -225,6 +226,7 @@ def upgrade() -> None:
         sa.Column("code", sa.String(), nullable=False),
         sa.Column("why", sa.Text(), nullable=False),
         sa.Column("csv", sa.Text(), nullable=False),
+        sa.Column("removed", sa.Boolean(), nullable=False),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_refusal")),
         sa.UniqueConstraint("person", "name_key", name=op.f("uq_refusal_person")),
     )

@@ -1,0 +1,136 @@
+"""What Safehand does: one module a life cycle, and the Exchange that holds them together."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from pathlib import Path
+
+from sqlmodel import col, select
+
+from server.domain.agreement import PolicySet
+from server.domain.ledger import Event
+from server.exchange.acknowledgement import Acknowledgements
+from server.exchange.attest import Attest
+from server.exchange.clock import Clock
+from server.exchange.condition import Condition
+from server.exchange.delivery import Deliveries
+from server.exchange.disposal import Disposal
+from server.exchange.documents import Documents
+from server.exchange.evidence import Evidence
+from server.exchange.ground import Ground
+from server.exchange.intake import Intake
+from server.exchange.keys import Keys
+from server.exchange.outbox import Outbox
+from server.exchange.people import People
+from server.exchange.refusals import Refusals
+from server.exchange.revisions import Revisions
+from server.exchange.sessions import Sessions
+from server.exchange.telling import Telling
+from server.exchange.views import Views
+from server.notices import Notices
+from server.seal.exchange_key import ExchangeKey
+from server.store import Spool, Store
+from server.store.migrate import migrate, require_current
+from server.store.tables import ConsignmentRow
+
+__all__ = ["Exchange"]
+
+
+class Exchange:
+    """One exchange in one data directory. Its verbs block: call them in threads."""
+
+    def __init__(self, ground: Ground) -> None:
+        self.ground = ground
+        self.sessions = Sessions(ground)
+        telling, disposal = Telling(ground), Disposal(ground)
+        self.delivery = Deliveries(ground, self.sessions, telling, disposal)
+        self.intake = Intake(ground, self.sessions, self.delivery, disposal, Refusals(ground))
+        self.acknowledgement = Acknowledgements(ground, telling)
+        self.attest = Attest(self.sessions, self.delivery, self.acknowledgement)
+        self.keys = Keys(ground, self.sessions)
+        self.people = People(ground)
+        self.documents = Documents(ground, self.people)
+        self.views = Views(ground, self.sessions, self.intake, self.documents)
+        self.outbox = Outbox(ground)
+        self.revisions = Revisions(ground)
+        self.evidence = Evidence(ground)
+        self.clock = Clock(ground)
+        self.condition = Condition(ground)
+
+    @classmethod
+    def create(cls, data: Path, *, database_url: str, templates: Path, name: str = "Safehand exchange") -> None:
+        """`safehand init`: tables, and the exchange's own signing key. May be repeated."""
+        data.mkdir(mode=0o700, parents=True, exist_ok=True)
+        store = Store(database_url)
+        migrate(store)
+        secret = data / "secrets" / "signing-passphrase"
+        secret.parent.mkdir(mode=0o700, exist_ok=True)
+        key = ExchangeKey.open(data / "gnupg", secret) if secret.exists() else None
+        if key is None:
+            key = ExchangeKey.create(data / "gnupg", secret, name)
+        ground = Ground(data, store, Spool(data / "spool"), key, Notices(templates))
+        if store.head()[0] == 0:
+            with ground.transaction() as tx:
+                tx.record(Event("exchange.initialised", "operator", (), {"exchange_key": key.fingerprint}))
+        key.close()
+        store.close()
+
+    @classmethod
+    def open(cls, data: Path, *, database_url: str, templates: Path) -> Exchange:
+        """The exchange that `create` made. Raises Misconfigured when there is none, or its secrets are open to others."""
+        store = Store(database_url)
+        require_current(store)
+        key = ExchangeKey.open(data / "gnupg", data / "secrets" / "signing-passphrase")
+        ground = Ground(data, store, Spool(data / "spool"), key, Notices(templates))
+        ground.refresh()
+        return cls(ground)
+
+    @property
+    def policy(self) -> PolicySet:
+        """The policy set in force. Raises Misconfigured when there is none."""
+        return self.ground.policy
+
+    @property
+    def revision(self) -> str:
+        return self.ground.in_force.revision
+
+    def now(self) -> datetime:
+        """The exchange's clock."""
+        return self.ground.now()
+
+    def refresh(self) -> bool:
+        """Look at what other processes wrote: revision, suspensions, clock."""
+        return self.ground.refresh()
+
+    def tick(self) -> None:
+        """Everything whose time has come."""
+        if not self.ground.has_policy:
+            return
+        while self.delivery.release_due():
+            pass
+        self.intake.give_up()
+
+    def recover(self, *, older_than: float = 0) -> list[str]:
+        """Spool against rows, at the start of serving (or of files `older_than` seconds); what was found, in sentences."""
+        with self.ground.store.reading() as session:
+            rows = session.exec(select(ConsignmentRow.blob, col(ConsignmentRow.blob_gone))).all()
+        kept = {blob for blob, gone in rows if not gone}
+        found = self.ground.spool.recover(kept, {blob for blob, gone in rows if gone}, older_than=older_than)
+        said = [
+            (len(found.finished), "sealed file(s) got their final name"),
+            (len(found.deleted), "unfinished or purged file(s) were deleted"),
+            (len(found.strangers), "sealed file(s) have no row; they are kept and need a look"),
+            (len(found.missing), "sealed file(s) are missing from the spool"),
+        ]
+        sentences = [f"{count} {words}." for count, words in said if count]
+        if sentences:
+            facts = dict(zip(("finished", "deleted", "strangers", "missing"), (n for n, _ in said), strict=True))
+            with self.ground.transaction() as tx:
+                tx.record(Event("spool.recovered", "exchange", (), facts))
+        return sentences
+
+    def close(self) -> None:
+        """End what is open: uploads, the signing agent, the database."""
+        self.intake.abandon_all()
+        self.ground.key.close()
+        self.ground.store.close()

@@ -1,0 +1,161 @@
+"""The mailbox's small documents: receipts, manifests, heads, links. Their sizes are known before they are signed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from functools import lru_cache
+
+from sqlmodel import select
+
+from server import papers
+from server.domain.agreement import Person
+from server.domain.ledger import text_of
+from server.exchange.ground import Ground
+from server.exchange.people import People
+from server.exchange.sessions import fingerprint
+from server.store.tables import ConsignmentRow, DeliveryRow, KeyPacketRow, KeyProposalRow
+
+
+@dataclass(frozen=True, slots=True)
+class Paper:
+    """A small document: its size is known at once, its content is made when it is read (which may block)."""
+
+    name: str
+    size: int
+    at: datetime
+    content: Callable[[], bytes]
+
+    @classmethod
+    def of(cls, name: str, content: bytes, at: datetime) -> Paper:
+        """A document whose content is there already."""
+        return cls(name, len(content), at, lambda: content)
+
+
+class Documents:
+    """Makes papers from rows."""
+
+    def __init__(self, ground: Ground, people: People) -> None:
+        self._ground, self._people = ground, people
+        self._sign = lru_cache(maxsize=2048)(ground.key.sign_detached)
+        self.web_url = ""
+        """Where the desk is; empty: none is offered."""
+
+    def text(self, name: str, template: str, facts: Mapping[str, object]) -> Paper:
+        """A rendered text, with Windows line ends: most readers open it in Notepad."""
+        body = self._ground.notices.text(template, facts).replace("\r\n", "\n").replace("\n", "\r\n") + "\r\n"
+        return Paper.of(name, body.encode(), self._ground.now())
+
+    def manifest(self, row: DeliveryRow, consignment: ConsignmentRow, packets: KeyPacketRow, file: str) -> Paper:
+        """What is in an envelope, for its recipient; signed."""
+        document = {
+            "what": "safehand manifest 1",
+            "delivery": row.id,
+            "file": file,
+            "sender": consignment.member,
+            "recipient": row.recipient,
+            "exchange": consignment.exchange,
+            "period": consignment.period,
+            "plaintext": {"sha256": consignment.sha256, "bytes": consignment.size, "rows": consignment.rows},
+            "payload": {
+                "sha256": consignment.payload_sha256,
+                "bytes": consignment.payload_size,
+                "offset": len(packets.packets),
+            },
+            "sealed_to": packets.fingerprints.split(","),
+            "received_at": text_of(consignment.received_at),
+            "available_at": text_of(row.available_at) if row.available_at else None,
+            "use_by": row.use_by,
+            "revision": consignment.revision,
+            "exchange_key": self._ground.key.fingerprint,
+        }
+        return self._signed(
+            f"{file.removesuffix('.gpg')}.manifest.json", document, row.available_at or self._ground.now()
+        )
+
+    def receipt(self, row: DeliveryRow, consignment: ConsignmentRow) -> Paper:
+        """What was received from the sender and where it stands; signed, with the ledger's head."""
+        number, digest, _ = self._ground.store.head()
+        moments = {
+            "received": consignment.received_at, "available": row.available_at, "collected": row.collected_at,
+            "acknowledged": row.acknowledged_at, "ended": row.ended_at,
+        }  # fmt: skip
+        document = {
+            "what": "safehand receipt 1",
+            "delivery": row.id,
+            "consignment": consignment.id,
+            "sender": consignment.member,
+            "sent_by": consignment.person,
+            "recipient": row.recipient,
+            "exchange": consignment.exchange,
+            "period": consignment.period,
+            "plaintext": {"sha256": consignment.sha256, "bytes": consignment.size, "rows": consignment.rows},
+            "payload_sha256": consignment.payload_sha256,
+            "state": str(row.status),
+            "times": {name: text_of(moment) if moment else None for name, moment in moments.items()},
+            "collected_by": row.collected_by,
+            "acknowledged_by": row.acknowledged_by,
+            "controller": row.controller,
+            "controller_from": text_of(row.controller_from) if row.controller_from else None,
+            "superseded_by": row.superseded_by,
+            "revision": consignment.revision,
+            "ledger_head": {"entry": f"{number:012d}", "hash": digest},
+            "exchange_key": self._ground.key.fingerprint,
+        }
+        return self._signed(f"{row.id}.receipt.json", document, consignment.received_at)
+
+    def _signed(self, name: str, document: Mapping[str, object], at: datetime) -> Paper:
+        return Paper(name, papers.signed_size(document), at, lambda: papers.signed(document, self._sign))
+
+    def heads(self) -> Paper:
+        """The ledger's head as of now, signed."""
+        number, digest, at = self._ground.store.head()
+        document = {
+            "what": "safehand ledger head 1",
+            "entry": f"{number:012d}",
+            "hash": digest,
+            "at": at,
+            "exchange_key": self._ground.key.fingerprint,
+        }
+        return self._signed("heads.txt", document, self._ground.now())
+
+    def links(self, person: Person, key: str) -> tuple[Paper, ...]:
+        """One-time codes of a known length; each is made, and recorded, when its file is read."""
+        now = self._ground.now()
+        chat = "{}\r\n\r\nOne-time code, good for an hour. In Slack: /safehand link CODE\r\n"
+        found = [
+            Paper(
+                "chat-code.txt",
+                len(chat.format("x" * 12)),
+                now,
+                lambda: chat.format(self._people.code("chat", person, via_key=key)).encode(),
+            )
+        ]
+        if self.web_url:
+            desk = (
+                self.web_url.rstrip("/")
+                + "/desk/in/{}\r\n\r\nOne-time sign-in link for the desk, good for an hour.\r\n"
+            )
+            found.append(
+                Paper(
+                    "desk-link.txt",
+                    len(desk.format("x" * 43)),
+                    now,
+                    lambda: desk.format(self._people.code("desk", person, via_key=key)).encode(),
+                )
+            )
+        return tuple(found)
+
+    def own_keys(self, person: Person) -> tuple[Paper, ...]:
+        """The person's public keys in the policy, and those proposed."""
+        now = self._ground.now()
+        found = [Paper.of(f"{key.fingerprint}.asc", key.armored.encode(), now) for key in person.gpg_keys]
+        for own in person.ssh_keys:
+            mark = fingerprint(own.public).removeprefix("SHA256:")[:12].replace("/", "_").replace("+", "-")
+            found.append(Paper.of(f"ssh-{mark}.pub", f"{own.public}\n".encode(), now))
+        query = select(KeyProposalRow).where(KeyProposalRow.person == person.id)
+        with self._ground.store.reading() as session:
+            rows = session.exec(query).all()
+        taken = {paper.name for paper in found}
+        return (*found, *(Paper.of(r.name, r.text.encode(), r.at) for r in rows if r.name not in taken))

@@ -1,0 +1,418 @@
+"""Every read that the mailbox, the desk and the conversation show. What a person may not see is not there at all."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlmodel import Session, col, select
+
+from server.domain import guard
+from server.domain.agreement import EVERYONE, Person, Verb
+from server.domain.delivery import VISIBLE, Status
+from server.domain.errors import Missing
+from server.domain.notice import Button, Notice
+from server.domain.schedule import current_period, open_periods
+from server.exchange.documents import Documents, Paper
+from server.exchange.ground import Ground
+from server.exchange.intake import Intake
+from server.exchange.sessions import Sessions, Visitor
+from server.exchange.telling import period_words, recipient_buttons, status_words
+from server.store.tables import (
+    ChecksumRow,
+    ConsignmentRow,
+    DeliveryRow,
+    KeyPacketRow,
+    NilRow,
+    NoticeRow,
+    RefusalRow,
+    SuspensionRow,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """A file in the outbox as its sender sees it: the size the client sent, the time we received it."""
+
+    name: str
+    size: int
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class InboxFile:
+    """A file in the inbox: the envelope of a delivery, or (with `paper`) its manifest."""
+
+    name: str
+    size: int
+    at: datetime
+    delivery: str
+    paper: Paper | None
+
+
+@dataclass(frozen=True, slots=True)
+class NoticeView:
+    """A notice as the desk shows it."""
+
+    id: int
+    notice: Notice
+    at: datetime
+    version: int
+
+
+@dataclass(frozen=True, slots=True)
+class DeliveryView:
+    """A delivery as one of the two members sees it; `words` is a clause about where it stands."""
+
+    id: str
+    consignment: str
+    exchange: str
+    exchange_title: str
+    period: str
+    period_words: str
+    sender: str
+    sender_name: str
+    recipient: str
+    recipient_name: str
+    status: Status
+    words: str
+    rows: int | None
+    size: int
+    sha256: str
+    at: datetime
+    use_by: str | None
+    buttons: tuple[Button, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ColleagueView:
+    """A person of the same member."""
+
+    id: str
+    name: str
+    suspended: bool
+    lift_asked_by: str | None
+
+
+class Views:
+    """Reads for one visitor (SFTP) or one person (desk, chat). Blocks; use a thread."""
+
+    def __init__(self, ground: Ground, sessions: Sessions, intake: Intake, documents: Documents) -> None:
+        self._ground, self._sessions, self._intake, self._documents = ground, sessions, intake, documents
+
+    def _may(self, visitor: Visitor, verb: Verb) -> bool:
+        person = self._sessions.require(visitor)
+        return not visitor.put_only and self._ground.policy.may(person, verb)
+
+    # -- the mailbox: outbox
+
+    def outbox_exchanges(self, visitor: Visitor) -> tuple[str, ...]:
+        """The exchanges that this person may put files into."""
+        person = self._sessions.require(visitor)
+        policy = self._ground.policy
+        if not policy.may(person, "outbox.write"):
+            return ()
+        return tuple(exchange.id for exchange in policy.exchanges if policy.takes_part(person.member, exchange))
+
+    def outbox_periods(self, visitor: Visitor, exchange: str) -> tuple[str, ...]:
+        """The open periods, newest first."""
+        if exchange not in self.outbox_exchanges(visitor):
+            return ()
+        months = self._ground.exchange(exchange).use_by_months
+        return tuple(str(period) for period in open_periods(self._ground.now(), months))
+
+    def outbox_folders(self, visitor: Visitor, exchange: str) -> tuple[str, ...]:
+        """The members a file can be put in a folder of, and `everyone` where the exchange broadcasts."""
+        if exchange not in self.outbox_exchanges(visitor):
+            return ()
+        policy, row = self._ground.policy, self._ground.exchange(exchange)
+        members = [m.id for m in policy.members if m.id != visitor.member.id and policy.takes_part(m.id, row)]
+        return (*members, EVERYONE) if row.broadcast else tuple(members)
+
+    def sent(self, visitor: Visitor, exchange: str, period: str, folder: str) -> tuple[Listed, ...]:
+        """This person's files in an outbox folder ("" = the period's own), those still arriving included."""
+        if exchange not in self.outbox_exchanges(visitor):
+            return ()
+        person, place = visitor.person.id, "/".join(part for part in (exchange, period, folder) if part)
+        found: dict[str, Listed] = {}
+        with self._ground.store.reading() as session:
+            refused = self._refused_names(session, person, place)
+            for listed in self._small(session, person, exchange, period, folder):
+                found[listed.name.casefold()] = listed
+            query = select(ConsignmentRow).where(
+                ConsignmentRow.person == person, ConsignmentRow.exchange == exchange, ConsignmentRow.period == period,
+                ConsignmentRow.folder == folder, col(ConsignmentRow.tidied).is_(False),
+            ).order_by(col(ConsignmentRow.id))  # fmt: skip
+            for row in session.exec(query).all():
+                if refused.get(row.name_key, row.received_at) <= row.received_at:
+                    found[row.name_key] = Listed(row.name, row.size, row.received_at)
+        now = self._ground.now()
+        for name, size in self._intake.open_uploads(person, tuple(place.split("/"))):
+            found[name.casefold()] = Listed(name, size, now)
+        return tuple(found.values())
+
+    def _refused_names(self, session: Session, person: str, place: str) -> dict[str, datetime]:
+        query = select(RefusalRow).where(
+            RefusalRow.person == person, RefusalRow.place == place, col(RefusalRow.removed).is_(False)
+        )
+        return {row.name_key: row.at for row in session.exec(query).all()}
+
+    def _small(self, session: Session, person: str, exchange: str, period: str, folder: str) -> list[Listed]:
+        nils = session.exec(
+            select(NilRow).where(
+                NilRow.person == person, NilRow.exchange == exchange, NilRow.period == period,
+                NilRow.folder == folder, col(NilRow.tidied).is_(False),
+            )
+        ).all()  # fmt: skip
+        checksums = session.exec(
+            select(ChecksumRow).where(
+                ChecksumRow.person == person, ChecksumRow.exchange == exchange, ChecksumRow.period == period,
+                ChecksumRow.folder == folder,
+            )
+        ).all()  # fmt: skip
+        return [Listed(row.name, 0, row.at) for row in nils] + [Listed(r.name, r.size, r.at) for r in checksums]
+
+    # -- the mailbox: inbox
+
+    def inbox(self, visitor: Visitor) -> tuple[tuple[str, str, str], ...]:
+        """(exchange, period, sender) of every folder that has something in it."""
+        return tuple(sorted({(c.exchange, c.period, c.member) for _, c in self._visible(visitor)}))
+
+    def inbox_files(self, visitor: Visitor, exchange: str, period: str, sender: str) -> tuple[InboxFile, ...]:
+        """Envelopes and manifests in one inbox folder."""
+        files: list[InboxFile] = []
+        for row, consignment in self._visible(visitor):
+            if (consignment.exchange, consignment.period, consignment.member) != (exchange, period, sender):
+                continue
+            with self._ground.store.reading() as session:
+                packets = session.get(KeyPacketRow, (consignment.id, row.recipient))
+            if packets is None:
+                continue
+            at = row.available_at or consignment.received_at
+            name = f"{row.id}_{sender}_{exchange}_{period}.{_ending(consignment.name)}.gpg"
+            size = len(packets.packets) + consignment.payload_size
+            files.append(InboxFile(name, size, at, row.id, None))
+            paper = self._documents.manifest(row, consignment, packets, name)
+            files.append(InboxFile(paper.name, paper.size, at, row.id, paper))
+        return tuple(files)
+
+    def _visible(self, visitor: Visitor) -> list[tuple[DeliveryRow, ConsignmentRow]]:
+        if not self._may(visitor, "inbox.read"):
+            return []
+        query = (
+            select(DeliveryRow, ConsignmentRow)
+            .where(
+                col(DeliveryRow.consignment) == col(ConsignmentRow.id),
+                DeliveryRow.recipient == visitor.member.id,
+                col(DeliveryRow.status).in_([status.value for status in VISIBLE]),
+            )
+            .order_by(col(DeliveryRow.id))
+        )
+        with self._ground.store.reading() as session:
+            return list(session.exec(query).all())
+
+    # -- the mailbox: papers
+
+    def root(self, visitor: Visitor) -> tuple[Paper, ...]:
+        """README.txt and DUE.txt."""
+        person = self._sessions.require(visitor)
+        facts = {
+            "person": person,
+            "member": visitor.member,
+            "agreement": self._ground.policy.agreement,
+            "put_only": visitor.put_only,
+            "may_send": self._ground.policy.may(person, "outbox.write"),
+            "may_receive": self._may(visitor, "inbox.read"),
+            "exchanges": [self._ground.exchange(e) for e in self.outbox_exchanges(visitor)],
+            "period": str(current_period(self._ground.now())),
+            "due": self._due_lines(visitor, person),
+        }
+        return (
+            self._documents.text("README.txt", "mailbox/README.txt", facts),
+            self._documents.text("DUE.txt", "mailbox/DUE.txt", facts),
+        )
+
+    def _due_lines(self, visitor: Visitor, person: Person) -> list[str]:
+        lines: list[str] = []
+        for view in self.received(person.id) if self._may(visitor, "inbox.read") else ():
+            if view.status in {Status.AVAILABLE, Status.COLLECTED, Status.QUERIED}:
+                lines.append(
+                    f"{view.id} from {view.sender_name}: {view.exchange_title}, {view.period_words}: {view.words}"
+                )
+        for view in self.sent_deliveries(person.id):
+            if view.status is Status.HELD:
+                lines.append(f"{view.consignment} to {view.recipient_name} waits for your answer: {view.words}")
+        return lines
+
+    def receipts(self, visitor: Visitor) -> tuple[Paper, ...]:
+        """A signed receipt for every delivery that this member sent, and the ledger's head."""
+        if not self._may(visitor, "receipts.read"):
+            return ()
+        papers = [self._documents.heads()]
+        with self._ground.store.reading() as session:
+            pairs = session.exec(_sent_by(visitor.member.id)).all()
+        return (*papers, *(self._documents.receipt(row, consignment) for row, consignment in pairs))
+
+    def refused(self, visitor: Visitor) -> tuple[Paper, ...]:
+        """Why-files, as text and as a table."""
+        self._sessions.require(visitor)
+        query = select(RefusalRow).where(RefusalRow.person == visitor.person.id).order_by(col(RefusalRow.id))
+        with self._ground.store.reading() as session:
+            rows = session.exec(query).all()
+        papers: list[Paper] = []
+        for row in rows:
+            papers.append(Paper.of(f"{row.name}.why.txt", row.why.encode(), row.at))
+            papers.append(Paper.of(f"{row.name}.why.csv", row.csv.encode(), row.at))
+        return tuple(papers)
+
+    def attest(self, visitor: Visitor) -> tuple[Paper, ...]:
+        """How to answer by a one-word file, with the names that would do something now."""
+        if visitor.put_only:
+            return ()
+        person = self._sessions.require(visitor)
+        names: list[str] = []
+        for view in (*self.received(person.id), *self.sent_deliveries(person.id)):
+            words = {"acknowledge": "acknowledged", "problem": "queried"}
+            names += [f"{b.subject}.{words.get(b.verb, b.verb)}" for b in view.buttons]
+        return (self._documents.text("HOW.txt", "mailbox/HOW.txt", {"names": list(dict.fromkeys(names))}),)
+
+    def link(self, visitor: Visitor) -> tuple[Paper, ...]:
+        """A one-time chat code and a one-time sign-in link; each is made when it is read."""
+        if visitor.put_only:
+            return ()
+        return self._documents.links(self._sessions.require(visitor), visitor.key)
+
+    def templates(self, visitor: Visitor) -> tuple[Paper, ...]:
+        """Header-only files with the agreed columns."""
+        papers: list[Paper] = []
+        for exchange_id in self.outbox_exchanges(visitor):
+            exchange = self._ground.exchange(exchange_id)
+            header = ",".join((*exchange.columns.required, *exchange.columns.optional))
+            if header:
+                papers.append(Paper.of(f"{exchange_id}.csv", f"{header}\r\n".encode(), self._ground.now()))
+        return tuple(papers)
+
+    def keys(self, visitor: Visitor) -> tuple[Paper, ...]:
+        """The exchange's own public key: deliveries are signed with it."""
+        self._sessions.require(visitor)
+        return (Paper.of("exchange.asc", self._ground.key.armored.encode(), self._ground.now()),)
+
+    def member_keys(self, visitor: Visitor) -> tuple[Paper, ...]:
+        """The public keys that each member's files are sealed to."""
+        self._sessions.require(visitor)
+        now, papers = self._ground.now(), []
+        for member in self._ground.policy.members:
+            armour = "\n".join(key.armored.strip() for _, key in self._ground.policy.sealed_to(member.id))
+            if armour:
+                papers.append(Paper.of(f"{member.id}.asc", f"{armour}\n".encode(), now))
+        return tuple(papers)
+
+    def my_keys(self, visitor: Visitor) -> tuple[Paper, ...]:
+        """This person's own public keys in the policy, and those they have proposed."""
+        return self._documents.own_keys(self._sessions.require(visitor))
+
+    # -- desk and chat
+
+    def person(self, person_id: str) -> Person | None:
+        """The person as the policy has them; None when unknown or suspended."""
+        if not self._ground.has_policy or person_id in self._ground.suspended:
+            return None
+        return self._ground.policy.person(person_id)
+
+    def notices(self, person_id: str) -> tuple[NoticeView, ...]:
+        """The person's notices, newest first."""
+        query = (
+            select(NoticeRow)
+            .where(NoticeRow.person == person_id)
+            .order_by(col(NoticeRow.updated_at).desc(), col(NoticeRow.id).desc())
+            .limit(200)
+        )
+        with self._ground.store.reading() as session:
+            rows = session.exec(query).all()
+        return tuple(
+            NoticeView(row.id, Notice.from_json(row.body), row.updated_at, row.version)
+            for row in rows
+            if row.id is not None
+        )
+
+    def received(self, person_id: str) -> tuple[DeliveryView, ...]:
+        """What the person's member has received, newest first; only what was released."""
+        person = self._ground.person(person_id)
+        policy = self._ground.policy
+        if not (policy.may(person, "inbox.read") or policy.may(person, "status.read")):
+            return ()
+        acts = policy.may(person, "acknowledge")
+        query = (
+            select(DeliveryRow, ConsignmentRow)
+            .where(
+                col(DeliveryRow.consignment) == col(ConsignmentRow.id),
+                DeliveryRow.recipient == person.member,
+                col(DeliveryRow.available_at).is_not(None),
+            )
+            .order_by(col(DeliveryRow.id).desc())
+            .limit(500)
+        )
+        with self._ground.store.reading() as session:
+            pairs = session.exec(query).all()
+        return tuple(self._view(row, c, recipient_buttons(row) if acts else ()) for row, c in pairs)
+
+    def sent_deliveries(self, person_id: str) -> tuple[DeliveryView, ...]:
+        """What the person's member has sent, newest first."""
+        person = self._ground.person(person_id)
+        policy = self._ground.policy
+        if not (policy.may(person, "receipts.read") or policy.may(person, "status.read")):
+            return ()
+        with self._ground.store.reading() as session:
+            pairs = session.exec(_sent_by(person.member).limit(500)).all()
+        may_recall, may_answer = policy.may(person, "recall"), policy.may(person, "outbox.write")
+        return tuple(self._view(row, c, _sent_buttons(row, c, may_recall, may_answer)) for row, c in pairs)
+
+    def _view(self, row: DeliveryRow, consignment: ConsignmentRow, buttons: tuple[Button, ...]) -> DeliveryView:
+        name = self._ground.called(row.recipient)
+        words = status_words(row, consignment, name, self._ground.now())
+        if row.status is Status.HELD and consignment.hold_words:
+            words = f"{words}. {consignment.hold_words}"
+        return DeliveryView(
+            row.id, consignment.id, consignment.exchange, self._ground.titled(consignment.exchange),
+            consignment.period, period_words(consignment.period), consignment.member,
+            self._ground.called(consignment.member), row.recipient, name, row.status, words, consignment.rows,
+            consignment.size, consignment.sha256, row.available_at or consignment.received_at, row.use_by, buttons,
+        )  # fmt: skip
+
+    def colleagues(self, person_id: str) -> tuple[ColleagueView, ...]:
+        """The people of the same member, the person themselves excepted."""
+        me = self._ground.person(person_id)
+        with self._ground.store.reading() as session:
+            suspended = {row.person: row for row in session.exec(select(SuspensionRow)).all()}
+        return tuple(
+            ColleagueView(p.id, p.name, p.id in suspended, suspended[p.id].lift_asked_by if p.id in suspended else None)
+            for p in self._ground.policy.people_of(me.member)
+            if p.id != person_id
+        )
+
+
+def _sent_buttons(row: DeliveryRow, consignment: ConsignmentRow, recall: bool, answer: bool) -> tuple[Button, ...]:
+    if row.status is Status.HELD and answer:
+        label = "Both right" if consignment.hold == "same-bytes" else "All there"
+        return (
+            Button("all-there", label, consignment.id, "primary"),
+            Button("discard", "Discard", consignment.id, "danger"),
+        )
+    if recall and row.status in {Status.SENT, Status.AVAILABLE}:
+        return (Button("recall", "Recall", row.id, "danger"),)
+    return ()
+
+
+def _sent_by(member: str):  # type: ignore[no-untyped-def]
+    return (
+        select(DeliveryRow, ConsignmentRow)
+        .where(col(DeliveryRow.consignment) == col(ConsignmentRow.id), ConsignmentRow.member == member)
+        .order_by(col(DeliveryRow.id).desc())
+    )
+
+
+def _ending(name: str) -> str:
+    """The file's own extension when it is a plain one, else bin: no other part of a client's name goes further."""
+    ending = guard.extension(name)
+    return ending if ending.isascii() and ending.isalnum() and len(ending) <= 8 else "bin"
