@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import random
 import tracemalloc
 
 import pytest
@@ -338,3 +339,59 @@ def test_what_is_in_the_file_is_never_repeated(values: list[str]):
     said = repr(check) + repr(check.finish()) + repr(check.refusals)
     assert "Quag" not in said
     assert "mire" not in said
+
+
+def a_large_file(chance: random.Random, width: int) -> str:
+    """Some hundred rows with quotes in few, many or all fields, and sometimes odd rows and stray quotes."""
+    quoted, odd = chance.choice([0, 0.01, 0.5, 1]), chance.choice([0, 0.01, 0.1])
+    letters = chance.choice(["abc", "abc,", "abc\n", 'ab"c', 'a",\r\n'])
+    end = chance.choice(["\n", "\r\n", "\r"])
+    rows = [",".join(REQUIRED[:width])]
+    for _ in range(300):
+        fields = []
+        for _ in range(chance.randrange(width + 2) if chance.random() < odd else width):
+            value = "".join(chance.choices(letters, k=chance.randrange(1, 9)))
+            if chance.random() < quoted or set(value) & set(',"\r\n'):
+                value = '"' + value.replace('"', '""') + '"'
+            fields.append(value + chance.choice(['"', ' x"', '""', "\r"]) if chance.random() < odd else value)
+        rows.append(",".join(fields))
+    return end.join(rows) + end
+
+
+@pytest.mark.parametrize("width", [1, 2, 3])
+@pytest.mark.parametrize("seed", range(12))
+def test_large_files_are_read_as_pythons_csv_module_reads_them_however_they_are_split(seed: int, width: int):
+    """The quick ways and the walk give the same counts, for sparse, dense, stray and doubled quotes alike."""
+    chance = random.Random(seed * 3 + width)
+    text = a_large_file(chance, width)
+    records = [row for row in csv.reader(io.StringIO(text, newline="")) if row][1:]
+    data = text.encode()
+    summaries = []
+    for size in (len(data), 1000, 1):
+        check = CsvCheck(REQUIRED[:width])
+        for at in range(0, len(data), size):
+            check.feed(data[at : at + size])
+        summaries.append(check.finish())
+    assert summaries[0] == summaries[1] == summaries[2]
+    assert summaries[0].rows == len(records)
+    if not summaries[0].ends_inside_record:
+        assert summaries[0].counts.get("ROW_WIDTH", 0) == sum(len(row) != width for row in records)
+
+
+def test_whole_rows_behind_a_short_one_end_the_file_whole():
+    """Only the last record says whether the stream may have been cut."""
+    assert not checked(GOOD + b"1,2\n" + GOOD[16:], len(GOOD) + 4).ends_inside_record
+
+
+@pytest.mark.parametrize("data", [b"uln\n1\n\n2\n", b"uln\n\n1\n2\n", b'uln\n"1"\n\n"2"\n'])
+def test_blank_lines_are_no_rows_of_a_single_column(data: bytes):
+    """A blank line is skipped, as spreadsheets and the csv module do."""
+    check = CsvCheck(("uln",))
+    check.feed(data)
+    assert (check.finish().rows, check.refusals) == (2, ())
+
+
+def test_a_stray_quote_in_a_field_is_a_letter():
+    """A quote opens only at the start of a field: inches in an address swallow nothing."""
+    rows = b'1,3" pipe,3\n' + b"1,2,3\n" * 30 + b'1,2,"a\nb"\n'
+    assert checked(GOOD + rows, len(GOOD)).rows == 34
