@@ -83,7 +83,7 @@ class Sealing:
         self._key_packets: tuple[KeyPacket, ...] = ()
         self._run = exchange_key.sealer(keyring).one_run(self._take)
         self._recipients = sorted({f"{fingerprint}!" for key in keys for fingerprint in key.subkeys})
-        self._out = os.dup(out)
+        self._out = _own(out)
         self._thread = threading.Thread(target=self._work, name="seal", daemon=True)
         self._thread.start()
 
@@ -294,6 +294,14 @@ class Sealing:
         error = SealError(sentence, code=code)
         error.__cause__ = fault
         self._fail(error)
+
+
+def _own(out: int) -> int:
+    """A copy of the caller's descriptor: closing the caller's, and its number going to another file, cannot harm."""
+    try:
+        return os.dup(out)
+    except OSError as fault:
+        raise SealError("The exchange has too many files open: send this one again later.", code="DISK") from fault
 
 
 def _members_by_key_id(keys: Sequence[SealingKey]) -> dict[str, frozenset[str]]:

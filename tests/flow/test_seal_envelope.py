@@ -6,6 +6,8 @@ import errno
 import hashlib
 import os
 import signal
+import subprocess
+import sys
 import tempfile
 import threading
 import time
@@ -84,6 +86,17 @@ class Upload:
             self.send(BLOCK)
         self.sealing.finish()
 
+    def send_until_stuck(self) -> int:
+        """As much as fits while gpg is stopped: pipes and room are full, and nobody says otherwise. The bytes sent."""
+        sent = 0
+        while True:
+            has_room = self.sealing.feed(BLOCK)
+            sent += len(BLOCK)
+            assert sent < 16 * 1024 * 1024
+            if not has_room and not self.room.wait(0.3):
+                return sent
+            self.room.clear()
+
     def payload(self) -> bytes:
         return os.pread(self.out, os.fstat(self.out).st_size, 0)
 
@@ -111,15 +124,15 @@ def seal(house: House, data: bytes, *members: str) -> tuple[Sealed, bytes]:
         return one.sealing.finish(), one.payload()
 
 
-def gpg_children() -> list[int]:
-    """Process ids of this process's gpg runs, living or not yet waited for."""
+def gpg_children(parent: int = os.getpid()) -> list[int]:
+    """Process ids of a process's gpg runs (this one's unless told), living or not yet waited for."""
     found = []
     for stat in Path("/proc").glob("[0-9]*/stat"):
         try:
             name, rest = stat.read_text().split("(", 1)[1].rsplit(")", 1)
         except OSError:
             continue
-        if name == "gpg" and int(rest.split()[1]) == os.getpid():
+        if name == "gpg" and int(rest.split()[1]) == parent:
             found.append(int(stat.parent.name))
     return found
 
@@ -287,15 +300,11 @@ def test_a_sender_is_paused_when_gpg_does_not_keep_up(house: House) -> None:
     with upload(house, "kent") as one:
         gpg = running_gpg()
         os.kill(gpg, signal.SIGSTOP)
-        fed = 0
-        while one.sealing.feed(BLOCK) or one.room.wait(0.2):
-            one.room.clear()
-            fed += len(BLOCK)
-            assert fed < 16 * 1024 * 1024
+        fed = one.send_until_stuck()
         os.kill(gpg, signal.SIGCONT)
         assert one.room.wait(10)
         assert one.sealing.feed(b"on we go")
-        assert one.sealing.finish().size == fed + len(BLOCK) + 8
+        assert one.sealing.finish().size == fed + 8
 
 
 def test_memory_does_not_grow_with_the_file(house: House) -> None:
@@ -335,8 +344,7 @@ def test_a_paused_sender_is_woken_when_gpg_dies(house: House) -> None:
     with upload(house, "kent") as one:
         gpg = running_gpg()
         os.kill(gpg, signal.SIGSTOP)
-        while one.sealing.feed(BLOCK):
-            pass
+        one.send_until_stuck()
         os.kill(gpg, signal.SIGKILL)
         assert one.room.wait(10)
         assert one.sealing.failed is not None
@@ -445,6 +453,54 @@ def test_a_machine_without_gpg_is_said_in_a_sentence(house: House, monkeypatch: 
     assert refused.value.code == "GPG_MISSING"
 
 
+SERVER = """
+import sys, time
+from datetime import UTC, datetime
+from pathlib import Path
+from server.seal import ExchangeKey, Keyring, PublicKey, Sealing
+home, passphrase, fingerprint = Path(sys.argv[1]), Path(sys.argv[2]), sys.argv[3]
+keyring = Keyring.open(home, "killed", [key := PublicKey("p-kent-1", "kent", fingerprint, sys.stdin.read())])
+out = open(sys.argv[4], "wb")
+keys = [keyring.sealing_key(key, datetime.now(UTC))]
+sealing = Sealing(keyring, ExchangeKey.open(home, passphrase), keys, out.fileno())
+while sealing.feed(bytes(65536)):
+    pass
+print("fed", flush=True)
+time.sleep(60)
+"""
+
+
+def has_ended(process: Path) -> bool:
+    try:
+        return ") Z " in (process / "stat").read_text()
+    except (FileNotFoundError, ProcessLookupError):
+        return True
+
+
+def test_a_killed_server_leaves_no_gpg_behind(house: House, short_tmp: Path) -> None:
+    """kill -9 of the server in the middle of an upload: gpg ends by itself, and has finished no message."""
+    kent = house.people["kent"]
+    arguments = [str(house.folder / "gpg"), str(house.folder / "passphrase"), kent.fingerprint, str(short_tmp / "part")]
+    server = subprocess.Popen(
+        [sys.executable, "-c", SERVER, *arguments],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        cwd=Path(__file__).parents[2],
+    )
+    assert server.stdin is not None
+    assert server.stdout is not None
+    with server.stdin as stdin:
+        stdin.write(kent.armored)
+    assert server.stdout.readline() == "fed\n"
+    assert soon(lambda: len(gpg_children(server.pid)) == 1)
+    gpg = Path(f"/proc/{gpg_children(server.pid)[0]}")
+    server.kill()
+    server.wait(10)
+    server.stdout.close()
+    assert soon(lambda: has_ended(gpg))
+
+
 # ---------------------------------------------------------------- giving up
 
 
@@ -485,8 +541,7 @@ def test_abort_does_not_wait_for_a_gpg_that_hangs(house: House) -> None:
     """A gpg that never reads is killed; abort is back within a second."""
     with upload(house, "kent") as one:
         os.kill(running_gpg(), signal.SIGSTOP)
-        while one.sealing.feed(BLOCK):
-            pass
+        one.send_until_stuck()
         began = time.monotonic()
         one.sealing.abort()
         assert time.monotonic() - began < 1.0
