@@ -32,7 +32,7 @@ class Rows:
     """Counts the rows of a stream of bytes behind the header, and tells each one that is not as wide as the header."""
 
     __slots__ = (
-        "_after_cr", "_blank", "_delete", "_delimiter", "_end", "_fields", "_last_short", "_opened", "_place",
+        "_after_cr", "_blank", "_delete", "_delimiter", "_end", "_fields", "_last_short", "_place",
         "_quoted_field", "_row", "_row_line", "_size", "_stop", "_told_long", "_width", "line", "rows", "too_long",
         "wrong_width",
     )  # fmt: skip
@@ -64,7 +64,6 @@ class Rows:
         self._row: re.Pattern[bytes] | None = None
         # A quoted field: the lookbehind wants the start of the block, a delimiter or a line end before its first quote.
         self._quoted_field = re.compile(rb'"(?<![^' + special + rb']")[^"]*+(?:""[^"]*+)*+"')
-        self._opened = re.compile(rb'"(?<![^' + special + rb']")')
         self._end = b"\n"
         self._after_cr = after_cr
         self._place: int = _ROW_START
@@ -116,9 +115,9 @@ class Rows:
             return 0
         whole = block[:cut]
         bare = self._quoted_field.sub(b"q", whole) if quotes else whole
-        if quotes and (self._opened.search(bare) or not self._all_regular(bare)):
-            return 0
-        if not quotes and not self._all_regular(bare):
+        if not self._all_regular(bare):
+            if quotes:
+                return 0
             self._by_line(bare)
         if quotes:
             self.line += whole.count(b"\n") - bare.count(b"\n")
@@ -144,7 +143,10 @@ class Rows:
         return at
 
     def _all_regular(self, bare: bytes) -> bool:
-        """Counts the rows and says so, if all are of the right width and end as the last one did."""
+        """Counts the rows and says so, if all are of the right width and end as the last one did.
+
+        A quote that is left, be it of an open field or a letter among letters, makes a row irregular.
+        """
         if self._width == 1 and (bare.startswith((b"\r", b"\n")) or self._end * 2 in bare):
             return False
         row = self._delimiter * (self._width - 1) + self._end

@@ -40,24 +40,24 @@ def rules(summary: RecordSummary) -> list[str]:
     return [finding.rule for finding in summary.findings]
 
 
-def test_a_good_file_is_counted_and_nothing_is_said():
+def test_a_good_file_is_counted_and_nothing_is_said() -> None:
     """Rows are counted without the header; a regular file has no finding."""
     assert checked(GOOD) == RecordSummary(2, (), False, "utf-8", ",", {})
 
 
-def test_columns_may_stand_in_any_order_and_optional_ones_may_be_there():
+def test_columns_may_stand_in_any_order_and_optional_ones_may_be_there() -> None:
     """Misordered is fine."""
     assert checked(b"note,dob,uln,surname\n1,2,3,4\n").findings == ()
 
 
-def test_a_missing_column_is_named():
+def test_a_missing_column_is_named() -> None:
     """A missing column refuses the file, by its agreed name."""
     found = by_rule(checked(b"uln,surname\n1,2\n"), "COLUMN_MISSING")
     assert (found.line, found.field, found.severity) == (1, "dob", "refuse")
     assert "`dob`" in found.sentence
 
 
-def test_an_unknown_column_is_told_by_its_place_and_never_by_its_heading():
+def test_an_unknown_column_is_told_by_its_place_and_never_by_its_heading() -> None:
     """A heading that was not agreed is data: only its place is said."""
     found = by_rule(checked(b"uln,surname,dob,religion\n1,2,3,4\n"), "COLUMN_UNKNOWN")
     assert (found.line, found.column, found.cell, found.field) == (1, 4, "D1", None)
@@ -65,12 +65,12 @@ def test_an_unknown_column_is_told_by_its_place_and_never_by_its_heading():
     assert "religion" not in repr(found)
 
 
-def test_a_column_without_a_heading_is_refused_with_its_place():
+def test_a_column_without_a_heading_is_refused_with_its_place() -> None:
     """An empty column at the right, as spreadsheets leave it, is told as such."""
     assert by_rule(checked(b"uln,surname,dob,\n1,2,3,\n"), "COLUMN_UNNAMED").cell == "D1"
 
 
-def test_a_duplicate_column_is_told_with_both_places():
+def test_a_duplicate_column_is_told_with_both_places() -> None:
     """The second column of a name is refused."""
     found = by_rule(checked(b"uln,surname,uln,dob\n1,2,3,4\n"), "COLUMN_DUPLICATE")
     assert (found.column, found.cell, found.field) == (3, "C1", "uln")
@@ -86,21 +86,21 @@ def test_a_duplicate_column_is_told_with_both_places():
         (b"u-l-n", "capitals, spaces or punctuation"),
     ],
 )
-def test_a_nearly_right_heading_is_told_exactly(heading: bytes, difference: str):
+def test_a_nearly_right_heading_is_told_exactly(heading: bytes, difference: str) -> None:
     """Capitals and spaces are said exactly, and the column does not count as missing."""
     summary = checked(heading + b",surname,dob\n1,2,3\n")
     assert f"differs only in {difference}: write `uln`" in by_rule(summary, "COLUMN_SPELLING").sentence
     assert rules(summary) == ["COLUMN_SPELLING"]
 
 
-def test_a_file_without_a_header_row_is_told_so():
+def test_a_file_without_a_header_row_is_told_so() -> None:
     """A first row that names none of the agreed columns is taken for data, and is not repeated."""
     found = by_rule(checked(b"9000000016,Example,2008-03-14\n"), "HEADER_MISSING")
     assert found.severity == "refuse"
     assert "uln, surname, dob, note" in found.remedy
 
 
-def test_a_check_without_agreed_columns_refuses_every_header():
+def test_a_check_without_agreed_columns_refuses_every_header() -> None:
     """Nothing agreed means nothing accepted."""
     check = CsvCheck(())
     check.feed(GOOD)
@@ -108,7 +108,7 @@ def test_a_check_without_agreed_columns_refuses_every_header():
 
 
 @pytest.mark.parametrize(("mark", "word"), [(b";", "semicolons"), (b"\t", "tabs")])
-def test_another_delimiter_is_accepted_and_said(mark: bytes, word: str):
+def test_another_delimiter_is_accepted_and_said(mark: bytes, word: str) -> None:
     """Semicolons and tabs are read, with a warning."""
     summary = checked(GOOD.replace(b",", mark))
     assert (summary.rows, summary.delimiter) == (2, mark.decode())
@@ -117,20 +117,20 @@ def test_another_delimiter_is_accepted_and_said(mark: bytes, word: str):
     assert word in found.sentence
 
 
-def test_a_byte_order_mark_is_accepted_and_said():
+def test_a_byte_order_mark_is_accepted_and_said() -> None:
     """Excel's UTF-8 begins with a mark: information, no more."""
     summary = checked(b"\xef\xbb\xbf" + GOOD)
     assert (summary.rows, by_rule(summary, "BYTE_ORDER_MARK").severity) == (2, "info")
 
 
-def test_windows_1252_is_accepted_and_said_with_the_line():
+def test_windows_1252_is_accepted_and_said_with_the_line() -> None:
     """Bytes that are not UTF-8 make the file Windows-1252, with a warning."""
     summary = checked(GOOD.replace(b"Sample", b"Ren\xe9e"))
     found = by_rule(summary, "ENCODING_WINDOWS_1252")
     assert (summary.encoding, summary.rows, found.line, found.severity) == ("windows-1252", 2, 3, "warn")
 
 
-def test_utf8_letters_stay_utf8_even_when_the_stream_is_cut_inside_one():
+def test_utf8_letters_stay_utf8_even_when_the_stream_is_cut_inside_one() -> None:
     """An incomplete last letter is a cut, not another encoding."""
     data = GOOD + "9000000032,Zoë".encode()[:-1]
     summary = checked(data)
@@ -153,7 +153,7 @@ def test_utf8_letters_stay_utf8_even_when_the_stream_is_cut_inside_one():
         (GOOD[:40] + b"\0" + GOOD[40:], "NOT_CSV_BINARY"),
     ],
 )
-def test_a_file_that_is_not_text_is_refused_with_what_to_do(start: bytes, rule: str):
+def test_a_file_that_is_not_text_is_refused_with_what_to_do(start: bytes, rule: str) -> None:
     """What it is and what to send instead; nothing is counted."""
     summary = checked(start)
     found = by_rule(summary, rule)
@@ -161,14 +161,14 @@ def test_a_file_that_is_not_text_is_refused_with_what_to_do(start: bytes, rule: 
     assert found.remedy
 
 
-def test_a_spreadsheet_is_refused_at_its_first_bytes():
+def test_a_spreadsheet_is_refused_at_its_first_bytes() -> None:
     """The refusal is known before the second write."""
     check = CsvCheck(REQUIRED)
     check.feed(b"PK\x03\x04\x14\x00\x06\x00")
     assert [finding.rule for finding in check.refusals] == ["NOT_CSV_SPREADSHEET"]
 
 
-def test_a_nul_byte_is_told_with_its_line():
+def test_a_nul_byte_is_told_with_its_line() -> None:
     """A damaged text file says where."""
     assert by_rule(checked(GOOD + b"90000\0\n"), "NOT_CSV_BINARY").line == 4
 
@@ -176,7 +176,7 @@ def test_a_nul_byte_is_told_with_its_line():
 @pytest.mark.parametrize(
     ("row", "fields"), [(b"1,2", "2 fields"), (b"1", "1 field"), (b"1,2,3,4,5", "5 fields"), (b'"1,2",3', "2 fields")]
 )
-def test_a_row_of_another_width_is_refused_with_its_line(row: bytes, fields: str):
+def test_a_row_of_another_width_is_refused_with_its_line(row: bytes, fields: str) -> None:
     """Fewer or more fields than the header: line, both numbers, at once."""
     check = CsvCheck(REQUIRED, OPTIONAL)
     check.feed(GOOD + row + b"\n" + GOOD[16:])
@@ -184,25 +184,25 @@ def test_a_row_of_another_width_is_refused_with_its_line(row: bytes, fields: str
     assert check.finish().rows == 5
 
 
-def test_a_row_too_short_does_not_make_up_for_one_too_long():
+def test_a_row_too_short_does_not_make_up_for_one_too_long() -> None:
     """Two wrong rows whose delimiters add up are both found."""
     assert checked(GOOD + b"1,2\n1,2,3,4\n").counts == {"ROW_WIDTH": 2}
 
 
-def test_the_first_200_findings_are_listed_and_all_are_counted():
+def test_the_first_200_findings_are_listed_and_all_are_counted() -> None:
     """A thousand broken rows make a readable list and a true number."""
     summary = checked(GOOD + b"1,2\n" * 1000)
     assert (len(summary.findings), summary.counts, summary.rows) == (200, {"ROW_WIDTH": 1000}, 1002)
 
 
-def test_line_breaks_in_quotes_belong_to_the_record_and_count_as_lines():
+def test_line_breaks_in_quotes_belong_to_the_record_and_count_as_lines() -> None:
     """The line is the physical one, the record is one row."""
     summary = checked(GOOD + b'1,"two\nlines, and\nthree",3\n1,2\n')
     assert (summary.rows, by_rule(summary, "ROW_WIDTH").line) == (4, 7)
 
 
 @pytest.mark.parametrize("tail", [b"9000000032", b"9000000032,Oth", b"9000000032,Other,2008-03-14", b'9000000032,"Oth'])
-def test_a_file_that_ends_inside_a_record_is_asked_about_and_not_refused(tail: bytes):
+def test_a_file_that_ends_inside_a_record_is_asked_about_and_not_refused(tail: bytes) -> None:
     """A cut cannot be told from a missing line end."""
     summary = checked(GOOD + tail)
     assert summary.ends_inside_record
@@ -210,43 +210,43 @@ def test_a_file_that_ends_inside_a_record_is_asked_about_and_not_refused(tail: b
     assert not [finding for finding in summary.findings if finding.severity == "refuse"]
 
 
-def test_an_open_quote_at_the_end_is_told_with_its_line():
+def test_an_open_quote_at_the_end_is_told_with_its_line() -> None:
     """The person who is asked is told where the open record begins."""
     assert by_rule(checked(GOOD + b'9000000032,"Oth\ner'), "QUOTE_OPEN").line == 4
 
 
-def test_a_short_last_record_with_a_line_end_is_refused_and_may_be_a_cut():
+def test_a_short_last_record_with_a_line_end_is_refused_and_may_be_a_cut() -> None:
     """It is broken either way."""
     summary = checked(GOOD + b"9000000032,Other\n")
     assert (rules(summary), summary.ends_inside_record) == (["ROW_WIDTH"], True)
 
 
-def test_a_cut_between_carriage_return_and_line_feed_is_seen():
+def test_a_cut_between_carriage_return_and_line_feed_is_seen() -> None:
     """One byte is missing, and that is enough to ask."""
     crlf = GOOD.replace(b"\n", b"\r\n")
     assert not checked(crlf).ends_inside_record
     assert checked(crlf[:-1]).ends_inside_record
 
 
-def test_a_header_without_rows_is_said():
+def test_a_header_without_rows_is_said() -> None:
     """A header alone is whole, and the NIL file is named."""
     summary = checked(b"uln,surname,dob\n")
     assert (rules(summary), summary.rows, summary.ends_inside_record) == (["NO_ROWS"], 0, False)
 
 
-def test_a_header_without_its_line_end_is_read_at_the_end():
+def test_a_header_without_its_line_end_is_read_at_the_end() -> None:
     """A file that ends inside its header is judged by what is there, and asked about."""
     summary = checked(b"uln,surname,dob")
     assert (rules(summary), summary.rows, summary.ends_inside_record) == (["NO_ROWS"], 0, True)
 
 
 @pytest.mark.parametrize("data", [b"", b"\xef\xbb\xbf", b"\r\n\r\n"])
-def test_an_empty_file_is_refused(data: bytes):
+def test_an_empty_file_is_refused(data: bytes) -> None:
     """Nothing in it: the NIL file is named."""
     assert rules(checked(data)) == ["EMPTY"]
 
 
-def test_a_field_over_the_limit_is_refused_once_with_its_cell():
+def test_a_field_over_the_limit_is_refused_once_with_its_cell() -> None:
     """An unclosed quote swallows the rest of the file: told at 100 kB, by row and cell."""
     check = CsvCheck(REQUIRED)
     check.feed(GOOD + b'1,"' + b"x\n" * 60_000)
@@ -254,13 +254,13 @@ def test_a_field_over_the_limit_is_refused_once_with_its_cell():
     assert (found.rule, found.line, found.column, found.cell) == ("FIELD_TOO_LONG", 4, 2, "B4")
 
 
-def test_a_header_over_the_limit_is_refused():
+def test_a_header_over_the_limit_is_refused() -> None:
     """No header is that long."""
     assert rules(checked(b"x" * 64_001)) == ["HEADER_TOO_LONG"]
 
 
 @pytest.mark.parametrize("start", [b"1,2,", b'1,2,"'])
-def test_memory_is_bounded_whatever_a_line_holds(start: bytes):
+def test_memory_is_bounded_whatever_a_line_holds(start: bytes) -> None:
     """A single line without end, of one field or of ever more, quoted or not, leaves nothing behind."""
     for piece in (b"x" * 60_000, b"x" * 60_000 + b",,"):
         check = CsvCheck(REQUIRED)
@@ -273,7 +273,7 @@ def test_memory_is_bounded_whatever_a_line_holds(start: bytes):
         assert peak < 500_000
 
 
-def test_no_inspection_counts_and_refuses_nothing():
+def test_no_inspection_counts_and_refuses_nothing() -> None:
     """Exchanges without inspection take any bytes."""
     check = check_for("none", REQUIRED)
     assert isinstance(check, NoInspection)
@@ -282,7 +282,7 @@ def test_no_inspection_counts_and_refuses_nothing():
     assert check.finish() == RecordSummary(None, (), False, None, None, {})
 
 
-def test_cells_are_named_as_spreadsheets_name_them():
+def test_cells_are_named_as_spreadsheets_name_them() -> None:
     """A1, Z, AA, and the last column of a worksheet."""
     assert [spreadsheet_cell(3, n) for n in (1, 26, 27, 52, 702, 703, 16384)] == [
         "A3", "Z3", "AA3", "AZ3", "ZZ3", "AAA3", "XFD3",
@@ -309,7 +309,7 @@ def files(draw: st.DrawFn) -> bytes:
 
 @given(files(), st.lists(st.integers(0, 400), max_size=12))
 @settings(max_examples=300, deadline=None)
-def test_any_split_gives_the_same_summary(data: bytes, cuts: list[int]):
+def test_any_split_gives_the_same_summary(data: bytes, cuts: list[int]) -> None:
     """Where the client's writes end is of no matter, be it every byte."""
     whole = checked(data)
     assert checked(data, *(cut for cut in cuts if cut < len(data))) == whole
@@ -318,7 +318,7 @@ def test_any_split_gives_the_same_summary(data: bytes, cuts: list[int]):
 
 @given(files())
 @settings(max_examples=300, deadline=None)
-def test_rows_and_widths_agree_with_pythons_csv_module(data: bytes):
+def test_rows_and_widths_agree_with_pythons_csv_module(data: bytes) -> None:
     """Independent reading: as many records, and as many of another width, as csv.reader finds."""
     text = data.decode(checked(data).encoding or "utf-8")
     records = [row for row in csv.reader(io.StringIO(text, newline="")) if row]
@@ -331,7 +331,7 @@ def test_rows_and_widths_agree_with_pythons_csv_module(data: bytes):
 
 @given(st.lists(st.sampled_from(["Quagmire", '"Quagmire"', "Quag\nmire", "Quagmire,,", "é", "\0"]), max_size=8))
 @settings(max_examples=200, deadline=None)
-def test_what_is_in_the_file_is_never_repeated(values: list[str]):
+def test_what_is_in_the_file_is_never_repeated(values: list[str]) -> None:
     """Planted words come back in no finding and no repr, as heading or as value."""
     head = ",".join((*REQUIRED, *values[:2]))
     check = CsvCheck(REQUIRED)
@@ -360,7 +360,7 @@ def a_large_file(chance: random.Random, width: int) -> str:
 
 @pytest.mark.parametrize("width", [1, 2, 3])
 @pytest.mark.parametrize("seed", range(12))
-def test_large_files_are_read_as_pythons_csv_module_reads_them_however_they_are_split(seed: int, width: int):
+def test_large_files_are_read_as_pythons_csv_module_reads_them_however_they_are_split(seed: int, width: int) -> None:
     """The quick ways and the walk give the same counts, for sparse, dense, stray and doubled quotes alike."""
     chance = random.Random(seed * 3 + width)
     text = a_large_file(chance, width)
@@ -378,20 +378,20 @@ def test_large_files_are_read_as_pythons_csv_module_reads_them_however_they_are_
         assert summaries[0].counts.get("ROW_WIDTH", 0) == sum(len(row) != width for row in records)
 
 
-def test_whole_rows_behind_a_short_one_end_the_file_whole():
+def test_whole_rows_behind_a_short_one_end_the_file_whole() -> None:
     """Only the last record says whether the stream may have been cut."""
     assert not checked(GOOD + b"1,2\n" + GOOD[16:], len(GOOD) + 4).ends_inside_record
 
 
 @pytest.mark.parametrize("data", [b"uln\n1\n\n2\n", b"uln\n\n1\n2\n", b'uln\n"1"\n\n"2"\n'])
-def test_blank_lines_are_no_rows_of_a_single_column(data: bytes):
+def test_blank_lines_are_no_rows_of_a_single_column(data: bytes) -> None:
     """A blank line is skipped, as spreadsheets and the csv module do."""
     check = CsvCheck(("uln",))
     check.feed(data)
     assert (check.finish().rows, check.refusals) == (2, ())
 
 
-def test_a_stray_quote_in_a_field_is_a_letter():
+def test_a_stray_quote_in_a_field_is_a_letter() -> None:
     """A quote opens only at the start of a field: inches in an address swallow nothing."""
     rows = b'1,3" pipe,3\n' + b"1,2,3\n" * 30 + b'1,2,"a\nb"\n'
     assert checked(GOOD + rows, len(GOOD)).rows == 34
