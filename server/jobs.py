@@ -16,6 +16,8 @@ from server.exchange import Exchange
 
 EVERY_SECOND = 1
 SPOOL_HOURS = 24
+SPOOL_AGE_SECONDS = 3600.0
+"""What is younger may be a file that is being settled at this moment."""
 log = structlog.get_logger("jobs")
 
 
@@ -36,7 +38,7 @@ class Jobs:
         for name, verb, seconds in (
             ("refresh", self._exchange.refresh, EVERY_SECOND),
             ("tick", self._exchange.tick, EVERY_SECOND),
-            ("spool", self._exchange.look_after_spool, SPOOL_HOURS * 3600),
+            ("spool", self._look_after_spool, SPOOL_HOURS * 3600),
         ):
             run = functools.partial(self._run, name, verb)
             self._scheduler.add_job(run, IntervalTrigger(seconds=seconds, timezone="UTC"), id=name)
@@ -47,6 +49,10 @@ class Jobs:
         if self._scheduler.running:
             self._scheduler.shutdown(wait=False)
         self._threads.shutdown(wait=False, cancel_futures=True)
+
+    def _look_after_spool(self) -> None:
+        for sentence in self._exchange.recover(older_than=SPOOL_AGE_SECONDS):
+            log.warning("spool", what=sentence)
 
     async def _run(self, name: str, verb: Callable[[], object]) -> None:
         loop = asyncio.get_running_loop()

@@ -133,21 +133,20 @@ def prepare(folder: Path, settings: Settings, moment: datetime | None) -> Demo:
     source = settings.policies or find_policies()
     policy = load(folder / "policies" if (folder / "policies").is_dir() else source)
     show = Demo(folder, settings, tuple(people_of(policy, folder)), tuple(recoveries_of(policy, folder)))
-    serving.make(settings, "Safehand demo")
+    serving.make(settings, "Safehand demo", at=moment)
     exchange = Exchange.open(folder, database_url=settings.database, templates=find_templates())
     try:
-        exchange.refresh()
         if moment is not None:
             _start_clock(exchange, moment)
-        public = folder / "exchange.asc"
-        public.write_text(exchange.public_key)
+        key = exchange.ground.key
+        _replace(folder / "exchange.asc", key.armored)
         if any(not holder.folder.is_dir() for holder in show.holders):
             typer.echo(f"Making keys for {len(show.people)} fictional people ...", err=True)
-        make_keys(show.holders, exchange.public_key, exchange.fingerprint)
+        make_keys(show.holders, key.armored, key.fingerprint)
         ready_sockets(show.holders)
         if not (folder / "policies").is_dir():
             filled_policy(source, folder / "policies", show.people, show.recoveries)
-        if not exchange.has_policy:
+        if not exchange.ground.has_policy:
             exchange.revisions.apply(read_texts(folder / "policies"), by="operator")
         write_examples(exchange.policy, folder / "examples")
     finally:
@@ -157,10 +156,10 @@ def prepare(folder: Path, settings: Settings, moment: datetime | None) -> Demo:
 
 def _start_clock(exchange: Exchange, moment: datetime) -> None:
     """A demo that goes on keeps its time when it is past `moment` already."""
-    if exchange.has_policy and exchange.now() >= moment:
+    if exchange.now() < moment:
+        exchange.clock.set(moment)
+    elif exchange.ground.has_policy:
         say(f"The clock stays at {in_words(exchange.now())}: it only moves forward (--fresh begins again).")
-        return
-    exchange.clock.set(moment)
 
 
 def _settings(folder: Path, sftp_port: int | None, web_port: int | None) -> Settings:
@@ -214,7 +213,7 @@ def _ready(show: Demo, exchange: Exchange, addresses: server_app.Addresses) -> N
     content = {
         "sftp": {"host": HOST, "port": addresses.sftp_port, "known_hosts": str(known)},
         "web": addresses.web_url,
-        "exchange_key": exchange.fingerprint,
+        "exchange_key": exchange.ground.key.fingerprint,
         "exchange_public_key": str(show.folder / "exchange.asc"),
         "people": people,
     }

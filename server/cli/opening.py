@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from server.app import Addresses, log_to, require_safe
+from server.app import Addresses, log_to, require_safe, running_server
 from server.domain.errors import Misconfigured
 from server.exchange import Exchange
 from server.settings import Settings, find_templates, read_settings
@@ -45,10 +45,13 @@ def opened(settings: Settings) -> Iterator[Exchange]:
     require_safe(settings)
     exchange = Exchange.open(settings.data, database_url=settings.database, templates=find_templates())
     try:
-        exchange.refresh()
         yield exchange
     finally:
-        exchange.close()
+        # Closing ends the signing key's agent, which is the server's too while one runs.
+        if running_server(settings.data):
+            exchange.ground.store.close()
+        else:
+            exchange.close()
 
 
 def is_demo(data: Path) -> bool:

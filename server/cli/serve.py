@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import datetime
 from pathlib import Path
 from typing import Annotated
 
@@ -29,14 +30,14 @@ def init(
     """
     settings = settings_for(data)
     server_app.log_to(level="error")
-    make(settings, name)
+    with server_app.only_server(settings.data):
+        make(settings, name)
     typer.echo("The exchange is ready for its policy: safehand policy apply DIR")
 
 
-def make(settings: Settings, name: str) -> None:
-    """The data folder, with its keys and tables; what is there already stays."""
-    settings.data.mkdir(mode=0o700, parents=True, exist_ok=True)
-    Exchange.create(settings.data, database_url=settings.database, templates=find_templates(), name=name)
+def make(settings: Settings, name: str, *, at: datetime | None = None) -> None:
+    """The data folder, with its keys and tables; what is there already stays. The caller holds `only_server`."""
+    Exchange.create(settings.data, database_url=settings.database, templates=find_templates(), name=name, at=at)
     server_app.host_key(settings)
 
 

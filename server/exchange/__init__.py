@@ -58,8 +58,14 @@ class Exchange:
         self.condition = Condition(ground)
 
     @classmethod
-    def create(cls, data: Path, *, database_url: str, templates: Path, name: str = "Safehand exchange") -> None:
-        """`safehand init`: tables, and the exchange's own signing key. May be repeated."""
+    def create(
+        cls, data: Path, *, database_url: str, templates: Path, name: str = "Safehand exchange",
+        at: datetime | None = None,
+    ) -> None:  # fmt: skip
+        """`safehand init`: tables, and the exchange's own signing key. May be repeated.
+
+        A demo's first entry is of `at`, where its clock begins; else of real time.
+        """
         data.mkdir(mode=0o700, parents=True, exist_ok=True)
         store = Store(database_url)
         migrate(store)
@@ -70,6 +76,8 @@ class Exchange:
             key = ExchangeKey.create(data / "gnupg", secret, name)
         ground = Ground(data, store, Spool(data / "spool"), key, Notices(templates))
         if store.head()[0] == 0:
+            if at is not None:
+                Clock(ground).set(at)
             with ground.transaction() as tx:
                 tx.record(Event("exchange.initialised", "operator", (), {"exchange_key": key.fingerprint}))
         key.close()
