@@ -6,6 +6,7 @@ import csv
 import io
 import random
 import tracemalloc
+from typing import Literal
 
 import pytest
 from hypothesis import given, settings
@@ -298,7 +299,7 @@ ENDS = st.sampled_from(["\n", "\r\n", "\r"])
 def files(draw: st.DrawFn) -> bytes:
     """A file of random rows under an agreed header, written by Python's csv module or by nobody in particular."""
     out = io.StringIO()
-    quoting = draw(st.sampled_from([csv.QUOTE_MINIMAL, csv.QUOTE_ALL]))
+    quoting: Literal[0, 1] = draw(st.sampled_from([csv.QUOTE_MINIMAL, csv.QUOTE_ALL]))
     writer = csv.writer(out, lineterminator=draw(ENDS), quoting=quoting)
     writer.writerow(REQUIRED)
     repeat = draw(st.sampled_from([1, 1, 40]))
