@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import asyncssh
 import pytest
@@ -15,7 +16,8 @@ from tests.conftest import MakeGpgPerson
 TEXTS = read_texts(Path(__file__).parents[2] / "policies" / "ccis-v2")
 
 
-def a_line(algorithm: str, **options: int) -> str:
+def a_line(algorithm: str, key_size: int = 0) -> str:
+    options: dict[str, Any] = {"key_size": key_size} if key_size else {}
     return asyncssh.generate_private_key(algorithm, **options).export_public_key().decode().strip()
 
 

@@ -33,7 +33,8 @@ def _rewritten(file: str, dice: random.Random, flow: bool) -> str:
     content = _shuffled(YAML(typ="base", pure=True).load(TEXTS[file]), dice)
     if file.removesuffix(".yaml") in LISTS:
         dice.shuffle(content)
-    out, yaml = StringIO(), YAML(typ="safe", pure=True)
+    out = StringIO()
+    yaml: Any = YAML(typ="safe", pure=True)
     yaml.default_flow_style, yaml.width, yaml.sort_base_mapping_type_on_output = flow, 60, False
     yaml.dump(content, out)
     text = out.getvalue()
