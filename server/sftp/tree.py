@@ -17,7 +17,7 @@ from server.sftp.wire import PATH_BYTES
 
 if TYPE_CHECKING:
     from server.exchange import Exchange
-    from server.exchange.views import Paper
+    from server.exchange.documents import Paper
 
 PARTS = 32
 """The deepest path that is looked at."""
