@@ -95,7 +95,7 @@ class Telling:
                 "collected": clock_words(delivery.collected_at, tx.now) if delivery.collected_at else None,
                 "acknowledged": clock_words(delivery.acknowledged_at, tx.now) if delivery.acknowledged_at else None,
             },
-            "status": delivery.status.value,
+            "status": str(delivery.status),
         }
         for person in self._ground.policy.people_of(delivery.recipient, "data_manager"):
             notice = self._ground.notices.notice(
@@ -146,6 +146,6 @@ def _counts(deliveries: list[DeliveryRow]) -> str:
     """Of 8: 3 acknowledged, 5 available."""
     counts: dict[str, int] = {}
     for row in deliveries:
-        word = "waiting for release" if row.status in UNRELEASED else row.status.value
+        word = "waiting for release" if row.status in UNRELEASED else str(row.status)
         counts[word] = counts.get(word, 0) + 1
     return ", ".join(f"{count} {word}" for word, count in counts.items())
