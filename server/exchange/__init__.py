@@ -114,8 +114,7 @@ class Exchange:
         """Everything whose time has come."""
         if not self.ground.has_policy:
             return
-        while self.delivery.release_due():
-            pass
+        self.delivery.release_due()
         self.intake.give_up()
 
     def recover(self, *, older_than: float = 0) -> list[str]:

@@ -96,7 +96,11 @@ class Spool:
 
     def name(self, fd: int, blob: str) -> None:
         """Link a nameless file as `<blob>.part`."""
-        os.link(f"/proc/self/fd/{fd}", self.folder / (blob + PART), follow_symlinks=True)
+        here = os.open(self.folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:  # with a folder's descriptor Python calls linkat, which alone follows /proc/self/fd
+            os.link(f"/proc/self/fd/{fd}", blob + PART, dst_dir_fd=here, follow_symlinks=True)
+        finally:
+            os.close(here)
 
     def finish(self, blob: str) -> None:
         """`.part` becomes `.sealed`, durably."""

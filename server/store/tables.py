@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
+from enum import StrEnum
 from typing import Any
 
 from sqlalchemy import (
@@ -43,6 +44,27 @@ class Moment(TypeDecorator[datetime]):
 
     def process_result_value(self, value: Any | None, dialect: Dialect) -> datetime | None:
         return None if value is None else moment_of(value)
+
+
+class Word(TypeDecorator[StrEnum]):
+    """A state by its word, given back as the state itself."""
+
+    impl = String(20)
+    cache_ok = True
+
+    def __init__(self, states: type[StrEnum]) -> None:
+        super().__init__()
+        self.states = states
+
+    def process_bind_param(self, value: StrEnum | None, dialect: Dialect) -> str | None:
+        return None if value is None else str(value)
+
+    def process_result_value(self, value: Any | None, dialect: Dialect) -> StrEnum | None:
+        return None if value is None else self.states(value)
+
+
+def _state(states: type[StrEnum], default: Any = ..., *, index: bool = False) -> Any:
+    return Field(default, sa_column=Column(Word(states), nullable=False, index=index))
 
 
 def _when(*, nullable: bool = False, index: bool = False) -> Any:
@@ -170,9 +192,9 @@ class DeliveryRow(SQLModel, table=True):
     id: str = Field(primary_key=True)
     consignment: str = Field(foreign_key="consignment.id", index=True)
     recipient: str = Field(index=True)
-    status: Status = Field(sa_type=String, index=True)
-    copy_state: SealedCopy = Field(default=SealedCopy.KEPT, sa_type=String)
-    use_state: Use = Field(default=Use.OPEN, sa_type=String)
+    status: Status = _state(Status, index=True)
+    copy_state: SealedCopy = _state(SealedCopy, SealedCopy.KEPT)
+    use_state: Use = _state(Use, Use.OPEN)
     available_at: datetime | None = _when(nullable=True)
     collected_at: datetime | None = _when(nullable=True)
     collected_by: str | None = None
