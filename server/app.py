@@ -4,19 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import fcntl
-import logging
 import os
 import secrets
 import signal
 import socket
 import ssl
-import sys
 import threading
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol, TextIO
+from typing import Protocol
 
 import asyncssh
 import structlog
@@ -28,7 +25,7 @@ from starlette.types import ASGIApp
 from server.domain.errors import Misconfigured
 from server.exchange import Exchange
 from server.jobs import Jobs
-from server.settings import Settings, SettingsInvalid, refuse_open_secrets
+from server.settings import Settings
 from server.sftp.listener import Listener, ensure_host_key
 from server.web import web_app
 
@@ -56,36 +53,6 @@ class Parts(Protocol):
     def routes(self) -> Sequence[BaseRoute]: ...
     @property
     def tasks(self) -> Sequence[Callable[[], Awaitable[None]]]: ...
-
-
-@contextlib.contextmanager
-def only_server(data: Path) -> Iterator[None]:
-    """Hold the data folder for this process alone. Raises Misconfigured when another server has it."""
-    data.mkdir(mode=0o700, parents=True, exist_ok=True)
-    with (data / "serve.lock").open("a+") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            raise Misconfigured(
-                "Another Safehand server is running on this data folder: end it first, or choose another with --data.",
-                code="RUNNING",
-            ) from None
-        lock.truncate(0)
-        lock.write(f"{os.getpid()}\n")
-        lock.flush()
-        yield
-
-
-def running_server(data: Path) -> bool:
-    """Whether a server holds the data folder now."""
-    try:
-        with (data / "serve.lock").open("r+") as lock:
-            fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except FileNotFoundError:
-        return False
-    except BlockingIOError:
-        return True
-    return False
 
 
 def start(
@@ -247,58 +214,3 @@ def _heed_signals(end: asyncio.Event) -> None:
 
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, heed)
-
-
-def require_safe(settings: Settings) -> None:
-    """Raises Misconfigured when everybody can read a private key of the data folder, or one that the settings name."""
-    try:
-        refuse_open_secrets(settings)
-    except SettingsInvalid as error:
-        raise Misconfigured(error.sentence) from error
-    for folder in ("secrets", "ssh"):
-        for path in sorted((settings.data / folder).rglob("*")):
-            open_to_all = path.is_file() and path.stat().st_mode & 0o007
-            if open_to_all and path.suffix != ".pub":
-                raise Misconfigured(
-                    f"Everybody can read a private file of the data folder: run `chmod -R o= {folder}` there.",
-                    code="OPEN_SECRET",
-                )
-
-
-def log_to(stream: TextIO = sys.stderr, level: str = "info") -> None:
-    """Logs are JSON lines of ids, from our own events; of a library's only where an error came from."""
-    number = logging.getLevelNamesMapping()[level.upper()]
-    shared: list[structlog.typing.Processor] = [
-        structlog.contextvars.merge_contextvars,
-        structlog.stdlib.add_log_level,
-        structlog.stdlib.add_logger_name,
-        structlog.processors.TimeStamper(fmt="iso", utc=True),
-    ]
-    structlog.configure(
-        processors=[*shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
-        logger_factory=structlog.stdlib.LoggerFactory(),
-        wrapper_class=structlog.stdlib.BoundLogger,
-        cache_logger_on_first_use=True,
-    )
-    lines = logging.StreamHandler(stream)
-    lines.setFormatter(
-        structlog.stdlib.ProcessorFormatter(
-            foreign_pre_chain=[*shared, _library],
-            processors=[
-                structlog.stdlib.ProcessorFormatter.remove_processors_meta,
-                structlog.processors.JSONRenderer(),
-            ],
-        )
-    )
-    root = logging.getLogger()
-    root.handlers[:] = [lines]
-    root.setLevel(number)
-    for library in ("asyncssh", "apscheduler", "uvicorn", "gnupg", "slack_bolt", "slack_sdk", "aiohttp", "alembic"):
-        logging.getLogger(library).setLevel(max(number, logging.ERROR))
-
-
-def _library(_logger: object, _method: str, event: structlog.typing.EventDict) -> structlog.typing.EventDict:
-    """A library's text may hold a file's name or a request: only where it came from is kept."""
-    event["event"] = "library"
-    event.pop("exc_info", None)
-    return event

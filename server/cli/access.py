@@ -9,8 +9,6 @@ import typer
 
 from server.cli.exits import REFUSED
 from server.cli.opening import Data, opened, settings_for
-from server.policy.explain import explain as explained
-from server.policy.load import load
 
 app = typer.Typer(help="What the agreement permits, and by which rule.", no_args_is_help=True)
 
@@ -37,6 +35,9 @@ def explain(
 
     Example: safehand access explain essex medway post16-destinations
     """
+    from server.policy.explain import explain as explained
+    from server.policy.load import load
+
     settings = settings_for(data)
     with opened(settings) as server:
         policy = load(policies) if policies else server.policy

@@ -11,17 +11,18 @@ import urllib.request
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from server.app import require_safe, running_server
 from server.cli.exits import REFUSED
+from server.cli.guards import require_safe, running_server
 from server.cli.opening import Data, is_demo, opened, running_web_url, settings_for
 from server.domain.errors import SafehandError
-from server.exchange import Exchange
-from server.policy.lint import lint
 from server.settings import Settings, SettingsInvalid, find_templates
+
+if TYPE_CHECKING:
+    from server.exchange import Exchange
 
 OLDEST_GPG = (2, 2, 27)
 LEAST_FREE = 2 * 1024**3
@@ -112,6 +113,8 @@ def _disk(settings: Settings) -> Finding:
 
 
 def _policy(exchange: Exchange) -> str:
+    from server.policy.lint import lint
+
     policy = exchange.policy
     errors = [finding for finding in lint(policy, exchange.now()) if finding.severity == "error"]
     if errors:

@@ -6,14 +6,18 @@ import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from server.app import Addresses, log_to, require_safe, running_server
+from server.cli.guards import require_safe, running_server
+from server.cli.logs import log_to
 from server.domain.errors import Misconfigured
-from server.exchange import Exchange
 from server.settings import Settings, find_templates, read_settings
+
+if TYPE_CHECKING:
+    from server.app import Addresses
+    from server.exchange import Exchange
 
 DEMO_MARK = "DEMO"
 """A file of this name says that a data folder belongs to a demo: its clock may be moved, and it may be removed."""
@@ -43,6 +47,8 @@ def opened(settings: Settings) -> Iterator[Exchange]:
             "There is no exchange in this data folder: run `safehand init`, or name another with --data DIR."
         )
     require_safe(settings)
+    from server.exchange import Exchange  # a second of imports that `--help` and wrong usage need not wait for
+
     exchange = Exchange.open(settings.data, database_url=settings.database, templates=find_templates())
     try:
         yield exchange

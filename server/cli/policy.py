@@ -10,9 +10,6 @@ import typer
 
 from server.cli.exits import REFUSED
 from server.cli.opening import Data, opened, settings_for
-from server.policy.lint import lint
-from server.policy.load import load_texts, read_texts
-from server.policy.revision import revision
 from server.settings import SettingsInvalid
 
 app = typer.Typer(help="The agreement in its machine form: check it, put it in force.", no_args_is_help=True)
@@ -30,6 +27,10 @@ def lint_(directory: Directory = None, data: Data = None) -> None:
 
     Example: safehand policy lint policies/ccis-v2
     """
+    from server.policy.lint import lint
+    from server.policy.load import load_texts, read_texts
+    from server.policy.revision import revision
+
     folder = _chosen(directory, data)
     policy = load_texts(read_texts(folder))
     findings = lint(policy, datetime.now(UTC))
@@ -53,6 +54,8 @@ def apply(
 
     Example: safehand policy apply policies/ccis-v2
     """
+    from server.policy.load import read_texts
+
     texts = read_texts(_chosen(directory, data))
     with opened(settings_for(data)) as exchange:
         typer.echo(exchange.revisions.apply(texts, by=by))

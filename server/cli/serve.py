@@ -5,17 +5,20 @@ from __future__ import annotations
 from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from bot.app import compose
-from bot.slack import SlackSettings
-from server import app as server_app
+from server.cli.guards import only_server, require_safe
+from server.cli.logs import log_to
 from server.cli.opening import Data, settings_for, write_addresses
 from server.domain.errors import Misconfigured
-from server.exchange import Exchange
 from server.settings import Settings, find_templates
+
+if TYPE_CHECKING:
+    from bot.slack import SlackSettings
+    from server.app import Addresses, Parts
+    from server.exchange import Exchange
 
 
 def init(
@@ -29,16 +32,19 @@ def init(
     Example: SAFEHAND_DATA=/var/lib/safehand safehand init
     """
     settings = settings_for(data)
-    server_app.log_to(level="error")
-    with server_app.only_server(settings.data):
+    log_to(level="error")
+    with only_server(settings.data):
         make(settings, name)
     typer.echo("The exchange is ready for its policy: safehand policy apply DIR")
 
 
 def make(settings: Settings, name: str, *, at: datetime | None = None) -> None:
     """The data folder, with its keys and tables; what is there already stays. The caller holds `only_server`."""
+    from server.app import host_key
+    from server.exchange import Exchange
+
     Exchange.create(settings.data, database_url=settings.database, templates=find_templates(), name=name, at=at)
-    server_app.host_key(settings)
+    host_key(settings)
 
 
 def serve(
@@ -67,32 +73,38 @@ def serve(
         tls_key=tls_key,
         ssh_profile=ssh_profile,
     )
-    server_app.log_to(level=settings.log_level)
+    log_to(level=settings.log_level)
     if not settings.data.is_dir():
         raise Misconfigured("There is no exchange in this data folder: run `safehand init` first.")
-    with server_app.only_server(settings.data):
+    with only_server(settings.data):
         serve_here(settings, lambda _exchange, _addresses: typer.echo("ready"))
 
 
-def serve_here(settings: Settings, ready: Callable[[Exchange, server_app.Addresses], None]) -> None:
+def serve_here(settings: Settings, ready: Callable[[Exchange, Addresses], None]) -> None:
     """Open the exchange, put the bot's parts beside the server's, and serve until a signal. Holds no lock itself."""
-    server_app.require_safe(settings)
+    from bot.app import compose
+    from server.app import start
+    from server.exchange import Exchange
+
+    require_safe(settings)
     templates = find_templates()
     exchange = Exchange.open(settings.data, database_url=settings.database, templates=templates)
 
-    def parts(web_url: str) -> server_app.Parts:
+    def parts(web_url: str) -> Parts:
         return compose(exchange, web_url=web_url, templates=templates, slack=_slack(settings))
 
-    def started(addresses: server_app.Addresses) -> None:
+    def started(addresses: Addresses) -> None:
         write_addresses(settings.data, addresses)
         ready(exchange, addresses)
 
-    server_app.start(exchange, settings, parts, ready=started)
+    start(exchange, settings, parts, ready=started)
 
 
 def _slack(settings: Settings) -> SlackSettings | None:
     if settings.slack_token is None:
         return None
+    from bot.slack import SlackSettings
+
     secret, token = settings.slack_signing_secret, settings.slack_app_token
     return SlackSettings(
         token=settings.slack_token.get_secret_value(),

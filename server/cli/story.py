@@ -24,9 +24,9 @@ from pathlib import Path
 
 import typer
 
-from server.app import running_server
 from server.cli.examples import records
 from server.cli.exits import ENVIRONMENT, OK, REFUSED
+from server.cli.guards import running_server
 from server.domain.ledger import Entry, moment_of
 
 START_SECONDS = 60.0
