@@ -25,8 +25,10 @@ class Parts:
 def compose(exchange: Exchange, *, web_url: str, templates: Path, slack: SlackSettings | None) -> Parts:
     """The desk, and Slack if it is set. `web_url` is where browsers find the desk.
 
+    The mailboxes' sign-in links lead there too.
     Raises Misconfigured when Slack is set without a way to prove its requests.
     """
+    exchange.documents.web_url = web_url
     threads = Threads()
     if slack is None:
         desk = Desk(exchange, web_url=web_url, templates=templates, threads=threads)

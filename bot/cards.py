@@ -38,7 +38,7 @@ class Card:
 
 
 def escaped(text: str, limit: int) -> str:
-    """Text for mrkdwn: `&<>` escaped (so that no mention or link can be made), at most `limit` characters, cut whole."""
+    """Text for mrkdwn: `&<>` escaped (no mention or link can be made), at most `limit` characters, cut whole."""
     parts = [_ESCAPES.get(character, character) for character in text]
     if sum(map(len, parts)) <= limit:
         return "".join(parts)

@@ -1,4 +1,4 @@
-"""The desk: Safehand in a browser, for a person who signed in by a one-time link. No script, no outside content, no cache.
+"""The desk: Safehand in a browser, for a person who signed in by a one-time link. No script, no cache.
 
 A change is a POST with the session's form token from a page of ours; a GET changes nothing, the sign-in link apart.
 """
@@ -206,7 +206,7 @@ class Desk:
         for side, views in (("received", received), ("sent", sent)):
             view = next((view for view in views if view.id == wanted), None)
             if view is not None:
-                return self._page("delivery.html", session, request=request, side=side, **self._line(view))
+                return self._page("delivery.html", session, request=request, side=side, line=self._line(view))
         return self._message(session, f"There is no delivery {wanted[:40]} that you may see.", 404)
 
     async def _colleagues(self, request: Request, session: DeskSession) -> Response:

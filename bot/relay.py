@@ -1,4 +1,4 @@
-"""Sends what the exchange wrote for people, at least once, and edits it in place. One broken errand never stops the rest."""
+"""Sends what the exchange wrote for people, at least once, and edits it in place. No errand stops another."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ class Transport(Protocol):
 
 
 class Threads:
-    """A few threads of the bot's own: the exchange's verbs block, and an upload never waits for chat, nor chat for it."""
+    """A few threads of the bot's own: verbs of the exchange block, and an upload never waits for chat."""
 
     def __init__(self, number: int = 4) -> None:
         self._pool = ThreadPoolExecutor(number, thread_name_prefix="people")

@@ -1,4 +1,4 @@
-"""Safehand in Slack. Slack is answered first; then the press is carried out, once. What a card shows is the notice, edited."""
+"""Safehand in Slack. Slack is answered first; then the press is carried out, once. A card shows its notice, edited."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ Payload = Mapping[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class SlackSettings:
-    """How to reach Slack. With a signing secret Slack calls /slack/events; with an app token we call Slack (Socket Mode)."""
+    """How to reach Slack. A signing secret: Slack calls /slack/events. An app token: we call Slack (Socket Mode)."""
 
     token: str = field(repr=False)
     signing_secret: str | None = field(default=None, repr=False)
@@ -171,7 +171,7 @@ def _account(body: Payload) -> Account:
 
 
 def _once(body: Payload, request: AsyncBoltRequest) -> str:
-    """The same for one request however often it arrives (Slack's signature is good for five minutes), else different."""
+    """The same for one request however often it arrives (its signature is good for five minutes)."""
     action = (body.get("actions") or [{}])[0]
     told = [
         request.headers.get("x-slack-request-timestamp", [""])[0],
@@ -254,7 +254,7 @@ class SlackFront:
         press = Press.of(body)
         if not await self._first_time(body, req):
             return
-        answers = {} if press.verb in SURE else None
+        answers: dict[str, str] | None = {} if press.verb in SURE else None
         await self._carry_out(press, answers, respond)
 
     async def _submitted(self, ack: AsyncAck, body: Payload, view: Payload, req: AsyncBoltRequest) -> None:
@@ -344,7 +344,7 @@ class SlackFront:
         handler = AsyncSocketModeHandler(self._app, self._settings.app_token, web_client=client)
         handler.client.proxy = client.proxy
         try:
-            await handler.connect_async()
+            await handler.connect_async()  # type: ignore[no-untyped-call]
             await asyncio.Event().wait()
         finally:
-            await handler.close_async()
+            await handler.close_async()  # type: ignore[no-untyped-call]

@@ -1,4 +1,4 @@
-"""What a conversation answers: a sentence, or a question. Values only; how they look is the business of the front ends."""
+"""What a conversation answers: a sentence, or a question. Values only; the front ends decide how they look."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from server.domain.notice import Tone
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """A sentence for the person who asked. `changed` is False when nothing moved, so that the notice shown was stale."""
+    """A sentence for the person who asked. `changed` False: nothing moved, what was shown may be stale."""
 
     text: str
     tone: Tone = "info"

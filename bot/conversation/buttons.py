@@ -1,4 +1,4 @@
-"""A press of a button becomes one verb of the exchange. Whoever presses is a person id that the front end has proved."""
+"""A press of a button becomes one verb of the exchange. Who presses is a person id that the front end has proved."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from dataclasses import replace
 
 from bot.conversation.answer import Choice, Field, Form, Reply
 from server.domain import guard
+from server.domain.delivery import VISIBLE
 from server.domain.errors import Refused, SafehandError
 from server.exchange import Exchange
 from server.exchange.delivery import Outcome
@@ -72,8 +73,8 @@ class Buttons:
             "recall": lambda who, what, _, via: exchange.delivery.recall(who, what, via=via),
             "all-there": lambda who, what, _, via: exchange.delivery.all_there(who, what, via=via),
             "discard": lambda who, what, _, via: exchange.delivery.discard(who, what, via=via),
-            "suspend": lambda who, what, *_: exchange.people.suspend(what, by=self._colleague(who, what)),
-            "resume": lambda who, what, *_: exchange.people.resume(what, by=self._colleague(who, what)),
+            "suspend": lambda who, what, *_: exchange.people.suspend(what, by=who),
+            "resume": lambda who, what, *_: exchange.people.resume(what, by=who),
         }
 
     def press(
@@ -102,6 +103,9 @@ class Buttons:
         question = _QUESTIONS.get(verb)
         if question is None or _SUBJECT.fullmatch(subject) is None:
             return Reply("That button is no longer in use. Please open the latest message.", "attention")
+        settled = self._settled(person_id, subject) if verb == "problem" else None
+        if settled is not None:
+            return settled
         called = self._called(person_id, subject) if verb == "suspend" else subject
         return replace(question, subject=subject, title=question.title.format(called))
 
@@ -111,12 +115,12 @@ class Buttons:
             return self._exchange.acknowledgement.problem(person_id, subject, "rejected", reason, via=via)
         return self._exchange.acknowledgement.problem(person_id, subject, "queried", reason, via=via)
 
-    def _colleague(self, person_id: str, other: str) -> str:
-        """The person's own id, if the other is of the same member. Raises Refused otherwise."""
-        known = {person_id, *(colleague.id for colleague in self._exchange.views.colleagues(person_id))}
-        if other not in known:
-            raise Refused("You can suspend people of your own organisation only; for others ask an administrator.")
-        return person_id
+    def _settled(self, person_id: str, subject: str) -> Reply | None:
+        """Why nobody needs to be asked about this delivery any more; None when a problem can be told."""
+        view = next((view for view in self._exchange.views.received(person_id) if view.id == subject), None)
+        if view is None:
+            return Reply("There is no such delivery.", "attention")
+        return None if view.status in VISIBLE else Reply(f"{subject}: {view.words}.", "attention")
 
     def _called(self, person_id: str, other: str) -> str:
         names = {colleague.id: colleague.name for colleague in self._exchange.views.colleagues(person_id)}
@@ -124,7 +128,7 @@ class Buttons:
 
 
 def check(verb: str, subject: str, answers: Mapping[str, str]) -> Form | None:
-    """None when the answers can be sent on; else the same form with what is wrong. Pure: a chat can ask before it replies."""
+    """None when the answers can be sent on; else the form again with what is wrong. Pure: a chat can ask at once."""
     question = _QUESTIONS.get(verb)
     if question is None or not question.fields:
         return None

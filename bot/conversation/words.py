@@ -1,4 +1,4 @@
-"""What a person types to Safehand in chat: link, unlink, status, help. An account is who it is linked to, nothing else."""
+"""What a person types to Safehand in chat: link, unlink, status, help. An account is who it is linked to."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One web application for health, metrics and the parts it is handed; an error is a page with a sentence, never a traceback."""
+"""One web application: health, metrics, and the parts it is handed. An error is a page with a sentence."""
 
 from __future__ import annotations
 
@@ -24,7 +24,8 @@ from server.web.metrics import exposition
 log = structlog.get_logger("web")
 _PAGE = """<!doctype html>
 <html lang="en-GB"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">
-<title>Safehand</title></head><body><main><h1>Safehand</h1><p>{}</p><p><a href="/">Open the desk</a></p></main></body></html>
+<title>Safehand</title></head>
+<body><main><h1>Safehand</h1><p>{}</p><p><a href="/">Open the desk</a></p></main></body></html>
 """
 _SENTENCES = {
     404: "There is no such page.",

@@ -23,7 +23,7 @@ HEADERS = {
 
 
 class Limits:
-    """Reads the body up to its limit before the application sees the request: 413 above it, 408 when it takes too long."""
+    """Reads the body up to its limit before the application sees it: 413 above, 408 when it takes too long."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app

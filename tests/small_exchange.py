@@ -1,0 +1,113 @@
+"""A real exchange for tests: a data folder, SQLite, gpg, the shipped policy set with keys for a few people."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+from server.exchange import Exchange
+from server.exchange.sessions import Visitor, fingerprint
+from server.policy.edit import PersonKeys, with_keys
+from tests.conftest import MakeGpgPerson, MakeSshKey
+from tests.conftest import _short_folder as short_folder
+
+ROOT = Path(__file__).parent.parent
+TEMPLATES = ROOT / "templates"
+PEOPLE = ("p-essex-1", "p-essex-2", "p-kent-1", "p-kent-2", "p-medway-1")
+START = datetime(2026, 12, 1, 9, 0, tzinfo=UTC)
+HEADER = b"given_name,family_name,dob,activity_code\r\n"
+
+
+@dataclass
+class SmallExchange:
+    """The exchange, and the people's acts over SFTP as one call each."""
+
+    exchange: Exchange
+    keys: Mapping[str, str] = field(repr=False)
+    _numbers: Iterator[int] = field(default_factory=lambda: itertools.count(1), repr=False)
+
+    def visitor(self, person: str) -> Visitor:
+        """The person, logged in with their key."""
+        found = self.exchange.sessions.admit(person, fingerprint(self.keys[person]), "127.0.0.1")
+        assert found is not None
+        return found
+
+    def put(self, person: str, path: str, content: bytes) -> str | None:
+        """`put` below outbox/: open, write, close; what is said on standard error."""
+        *folder, name = path.split("/")
+        arrival = self.exchange.intake.open(self.visitor(person), tuple(folder), name.encode(), resume=False)
+        assert arrival.write(0, content)
+        return self.exchange.intake.close(arrival)
+
+    def send(self, *, rows: int = 3, cut: bool = False) -> str:
+        """Essex sends Kent a new record file; the consignment's id. `cut`: it ends inside a record and is held."""
+        number = next(self._numbers)
+        body = HEADER + b"".join(b"Test,Person %d-%d,2009-01-01,EDU\r\n" % (number, n) for n in range(rows))
+        path = f"post16-destinations/2026-11/kent/destinations-{number}.csv"
+        assert self.put("p-essex-1", path, body[:-9] if cut else body)
+        return self.exchange.views.sent_deliveries("p-essex-1")[0].consignment
+
+    def release(self) -> None:
+        """Three minutes pass."""
+        self.exchange.clock.set(self.exchange.now() + timedelta(minutes=3))
+        self.exchange.tick()
+
+    def arrive(self) -> str:
+        """A delivery that waits in Kent's inbox; its id."""
+        consignment = self.send()
+        self.release()
+        return self.received(consignment)[0]
+
+    def received(self, consignment: str) -> list[str]:
+        """What Kent has of this consignment: delivery ids."""
+        return [view.id for view in self.exchange.views.received("p-kent-1") if view.consignment == consignment]
+
+    def collect(self, delivery: str, person: str = "p-kent-2") -> None:
+        """`get`: every byte, then a close."""
+        reading = self.exchange.delivery.read(self.visitor(person), delivery)
+        served = reading.read(0, reading.size)
+        reading.served(0, len(served))
+        reading.close(by_client=True)
+
+    def count(self, kind: str, subject: str) -> int:
+        """How many ledger entries of this kind are about it."""
+        return sum(e.kind == kind and f'"{subject}"' in e.subjects for e in self.exchange.evidence.entries())
+
+    def code(self, person: str) -> str:
+        """The one-time chat code from the person's own mailbox."""
+        papers = {paper.name: paper for paper in self.exchange.views.link(self.visitor(person))}
+        return papers["chat-code.txt"].content().decode().split()[0]
+
+    def token(self, person: str) -> str:
+        """A one-time sign-in token for the desk."""
+        return self.exchange.people.invite(person, by="operator")
+
+
+@contextmanager
+def small_exchange(gpg_person: MakeGpgPerson, ssh_key: MakeSshKey) -> Iterator[SmallExchange]:
+    """Made and opened in a folder of its own; it is 1 December 2026, 09:00."""
+    with short_folder("shx-") as data:
+        url = f"sqlite:///{data / 'safehand.db'}"
+        Exchange.create(data, database_url=url, templates=TEMPLATES)
+        exchange = Exchange.open(data, database_url=url, templates=TEMPLATES)
+        lines = {person: ssh_key(person).public for person in PEOPLE}
+        exchange.revisions.apply(_policy(lines, gpg_person), by="operator")
+        exchange.clock.set(START)
+        exchange.refresh()
+        try:
+            yield SmallExchange(exchange, lines)
+        finally:
+            exchange.close()
+
+
+def _policy(lines: Mapping[str, str], gpg_person: MakeGpgPerson) -> dict[str, str]:
+    policy = ROOT / "policies" / "ccis-v2"
+    files = {str(path.relative_to(policy)): path.read_text() for path in sorted(policy.rglob("*.yaml"))}
+    people = {person: gpg_person(person) for person in lines}
+    keys = {name: PersonKeys(ssh=(lines[name],), gpg=((g.fingerprint, g.armored),)) for name, g in people.items()}
+    files["people.yaml"] = with_keys(files["people.yaml"], keys)
+    return files
