@@ -1,6 +1,6 @@
 # Every target does its own set-up; what is there already is left alone.
 .POSIX:
-.PHONY: help setup setup-test demo test lint hard bench lock clean
+.PHONY: help diagrams setup setup-test demo test lint hard bench lock clean
 
 BIN = .venv/bin
 ARGS =
@@ -10,7 +10,7 @@ help:
 	@echo 'make test             the checks of the code, then every quick test'
 	@echo 'make hard             the long tests: 2 GB files, many kills'
 	@echo 'make bench [ARGS=...] beside OpenSSH on this machine'
-	@echo 'make setup            only the set-up; make lint, make lock, make clean'
+	@echo 'make setup            only the set-up; make lint, make lock, make diagrams, make clean'
 
 setup:
 	@.ci/setup.sh run
@@ -21,11 +21,15 @@ setup-test:
 demo: setup
 	@exec $(BIN)/safehand demo $(ARGS)
 
+diagrams: setup
+	$(BIN)/python .ci/diagrams.py
+
 lint: setup-test
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-logo
+	$(BIN)/python .ci/diagrams.py --check
 
 test: lint
 	$(BIN)/pytest -n 2 --dist loadfile --no-loadscope-reorder tests/unit tests/flow tests/e2e $(ARGS)
