@@ -29,7 +29,7 @@ from measures import (
     put_then_seal,
     put_until_visible,
 )
-from servers import BenchError, OpenSsh, Safehand
+from servers import ALGORITHMS, BenchError, OpenSsh, Safehand
 
 SLOW_SECONDS = 5.0
 
@@ -45,6 +45,8 @@ class Plan:
     logins: int
     at_once: int
     uploads: int
+    client_defaults: bool
+    """The client negotiates its algorithms by itself; else both servers get the same."""
 
 
 @dataclass(slots=True)
@@ -112,20 +114,24 @@ class Bench:
             say(f"put until {len(self.partners)} partners can collect, round {place + 1} of {self.plan.rounds}")
         return samples
 
-    def logins(self) -> Samples:
-        """Log-ins a second."""
-        samples = Samples()
+    def logins(self) -> tuple[Samples, Samples]:
+        """Log-ins a second, and the server's processor seconds for each."""
+        rates, costs = Samples(), Samples()
         for place in range(self.plan.rounds):
 
             def openssh() -> None:
-                samples.openssh.append(logins(self.openssh.account, self.plan.logins, self.plan.at_once))
+                rate, cost = logins(self.openssh, self.plan.logins, self.plan.at_once)
+                rates.openssh.append(rate)
+                costs.openssh.append(cost)
 
             def safehand() -> None:
-                samples.safehand.append(logins(self.safehand.account, self.plan.logins, self.plan.at_once))
+                rate, cost = logins(self.safehand, self.plan.logins, self.plan.at_once)
+                rates.safehand.append(rate)
+                costs.safehand.append(cost)
 
             in_turn(place, openssh, safehand)
         say("log-ins")
-        return samples
+        return rates, costs
 
     def memory(self) -> tuple[Memory, Memory]:
         """Memory of one upload among several, OpenSSH's and Safehand's."""
@@ -157,9 +163,17 @@ def report(bench: Bench) -> None:
     """Measures, and prints each line as soon as it is known."""
     plan, mib = bench.plan, bench.plan.size // MIB
     row("medians of one run", "OpenSSH", "Safehand", "ratio", "aim")
-    samples = bench.logins()
-    openssh, safehand = median(samples.openssh), median(samples.safehand)
+    rates, costs = bench.logins()
+    openssh, safehand = median(rates.openssh), median(rates.safehand)
     row(f"log-ins, {plan.at_once} at once", f"{openssh:.0f}/s", f"{safehand:.0f}/s", f"{safehand / openssh:.2f}", "4")
+    openssh, safehand = median(costs.openssh) * 1000, median(costs.safehand) * 1000
+    row(
+        "  the server's processor time for one",
+        f"{openssh:.0f} ms",
+        f"{safehand:.0f} ms",
+        f"{openssh / safehand:.2f}",
+        "",
+    )
     plain, sealed = bench.memory()
     act = f"memory per upload, {plan.uploads} at once"
     row(act, f"{plain.resident / MIB:.1f} MiB", f"{sealed.resident / MIB:.1f} MiB", "", "12 MiB")
@@ -175,9 +189,10 @@ def report(bench: Bench) -> None:
 
 def run(plan: Plan, folder: Path) -> None:
     """Starts both servers, measures, and stops them whatever happens."""
-    openssh = OpenSsh(folder / "o")
+    algorithms: dict[str, str] = {} if plan.client_defaults else ALGORITHMS
+    openssh = OpenSsh(folder / "o", algorithms)
     try:
-        safehand = Safehand(folder / "s")
+        safehand = Safehand(folder / "s", algorithms)
         try:
             report(Bench(plan, folder, openssh, safehand))
         finally:
@@ -195,10 +210,14 @@ def parse(arguments: list[str]) -> Plan:
     parser.add_argument("--logins", type=int, default=60, help="log-ins in a round (default 60)")
     parser.add_argument("--at-once", type=int, default=4, help="log-ins at a time (default 4)")
     parser.add_argument("--uploads", type=int, default=8, help="slow uploads at a time (default 8)")
+    parser.add_argument(
+        "--client-defaults", action="store_true", help="let the client negotiate what each server offers"
+    )
     told = parser.parse_args(arguments)
-    if min(vars(told).values()) < 1:
+    if min(told.size, told.rounds, told.partners, told.logins, told.at_once, told.uploads) < 1:
         parser.error("every number is at least 1")
-    return Plan(told.size * MIB, told.rounds, told.partners, told.logins, told.at_once, told.uploads)
+    numbers = (told.rounds, told.partners, told.logins, told.at_once, told.uploads)
+    return Plan(told.size * MIB, *numbers, client_defaults=told.client_defaults)
 
 
 def main(arguments: list[str]) -> int:

@@ -169,32 +169,29 @@ def put_then_seal(openssh: OpenSsh, keyring: Keyring, source: Path, name: str) -
 # ---------------------------------------------------------------- log-ins
 
 
-def logins(account: Account, number: int, at_once: int) -> float:
-    """Log-ins a second: connect, authenticate, open the sftp subsystem, resolve ".", leave; `at_once` at a time.
+def logins(server: OpenSsh | Safehand, number: int, at_once: int) -> tuple[float, float]:
+    """Log-ins a second, `at_once` at a time, and the server's processor seconds for one.
 
-    The client is OpenSSH's ssh, run as a process for each log-in, the same for both servers.
+    A log-in: connect, authenticate, open the sftp subsystem, resolve ".", leave. The client is OpenSSH's sftp, a
+    process for each log-in, the same for both servers; on a small machine its own work is most of the time.
     """
-    began = time.monotonic()
+    spent, began = processor_seconds(server.pid), time.monotonic()
     running: list[subprocess.Popen[bytes]] = []
     for _ in range(number):
         while len(running) >= at_once:
             running = _still_running(running)
-        running.append(_login(account))
+        running.append(_login(server.account))
     while running:
         running = _still_running(running)
-    return number / (time.monotonic() - began)
+    rate = number / (time.monotonic() - began)
+    time.sleep(0.3)  # the last children have ended and are counted
+    return rate, (processor_seconds(server.pid) - spent) / number
 
 
 def _login(account: Account) -> subprocess.Popen[bytes]:
-    options = ["-o", "BatchMode=yes", "-o", "IdentitiesOnly=yes", "-o", "IdentityAgent=none", "-o", "LogLevel=ERROR"]
-    options += ["-o", f"UserKnownHostsFile={account.known_hosts}", "-o", "HostKeyAlgorithms=ssh-ed25519"]
-    command = ["sftp", "-q", "-F", "/dev/null", *options, "-b", "/dev/null", "-P", str(account.port)]
-    return subprocess.Popen(
-        [*command, "-i", str(account.key), f"{account.user}@127.0.0.1"],
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
+    """An sftp with nothing to do."""
+    nothing = subprocess.DEVNULL
+    return subprocess.Popen(account.client(), stdin=nothing, stdout=nothing, stderr=nothing)
 
 
 def _still_running(clients: list[subprocess.Popen[bytes]]) -> list[subprocess.Popen[bytes]]:
@@ -228,6 +225,18 @@ def _tree(pid: int) -> Iterator[int]:
             continue
         for child in found:
             yield from _tree(int(child))
+
+
+def processor_seconds(pid: int) -> float:
+    """Processor time of a process, of all that it started, and of those of them that have ended."""
+    ticks = 0
+    for process in _tree(pid):
+        try:
+            fields = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()
+        except OSError:
+            continue
+        ticks += sum(int(field) for field in fields[11:15])
+    return ticks / os.sysconf("SC_CLK_TCK")
 
 
 def memory(pid: int) -> Memory:

@@ -11,10 +11,18 @@ import socket
 import subprocess
 import sys
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 START_SECONDS = 120.0
+
+ALGORITHMS = {
+    "KexAlgorithms": "curve25519-sha256",
+    "Ciphers": "aes256-gcm@openssh.com",
+    "HostKeyAlgorithms": "ssh-ed25519",
+}
+"""The same for both, so that the servers are compared and not the client's way with what each prefers."""
 
 
 class BenchError(Exception):
@@ -29,23 +37,28 @@ class Account:
     user: str
     key: Path
     known_hosts: Path
+    algorithms: Mapping[str, str]
+    """What the client is told to use; empty: what it negotiates by itself."""
 
-    def sftp(self, *commands: str) -> None:
-        """One run of OpenSSH's sftp with these batch commands. Raises BenchError when it fails."""
+    def client(self) -> list[str]:
+        """The command line of OpenSSH's sftp for this account, without anybody's own configuration."""
         options = {
             "BatchMode": "yes",
+            "LogLevel": "ERROR",
             "IdentitiesOnly": "yes",
             "IdentityAgent": "none",
             "UserKnownHostsFile": str(self.known_hosts),
             "GlobalKnownHostsFile": "/dev/null",
-            "HostKeyAlgorithms": "ssh-ed25519",
+            **self.algorithms,
         }
-        command = ["sftp", "-q", "-F", "/dev/null", "-b", "-", "-P", str(self.port), "-i", str(self.key)]
-        command += [part for name, value in options.items() for part in ("-o", f"{name}={value}")]
+        given = [part for name, value in options.items() for part in ("-o", f"{name}={value}")]
+        where = ["-P", str(self.port), "-i", str(self.key), f"{self.user}@127.0.0.1"]
+        return ["sftp", "-q", "-F", "/dev/null", *given, "-b", "-", *where]
+
+    def sftp(self, *commands: str) -> None:
+        """One run of it with these batch commands. Raises BenchError when it fails."""
         batch = "".join(f"{line}\n" for line in commands)
-        done = subprocess.run(
-            [*command, f"{self.user}@127.0.0.1"], input=batch, capture_output=True, text=True, check=False
-        )
+        done = subprocess.run(self.client(), input=batch, capture_output=True, text=True, check=False)
         if done.returncode != 0:
             raise BenchError(f"sftp as {self.user} failed: {done.stderr.strip() or done.stdout.strip()}")
 
@@ -89,7 +102,7 @@ class OpenSsh:
 
     name = "OpenSSH"
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, algorithms: Mapping[str, str]) -> None:
         """Starts sshd in the foreground under `folder`, and returns when it answers."""
         sshd = shutil.which("sshd", path=f"{os.environ['PATH']}:/usr/sbin")
         if sshd is None:
@@ -105,7 +118,7 @@ class OpenSsh:
         (folder / "sshd_config").write_text(self._settings(folder, port, host_key))
         if os.geteuid() == 0:
             Path("/run/sshd").mkdir(mode=0o755, exist_ok=True)
-        self.account = Account(port, getpass.getuser(), key, folder / "known_hosts")
+        self.account = Account(port, getpass.getuser(), key, folder / "known_hosts", algorithms)
         with (folder / "log").open("wb") as log:
             command = [sshd, "-D", "-e", "-f", str(folder / "sshd_config")]
             self.server = subprocess.Popen(command, stdout=log, stderr=log)
@@ -160,7 +173,7 @@ class Safehand:
     period = "2026-11"
     sender = "essex"
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, algorithms: Mapping[str, str]) -> None:
         """Starts the demo on free ports, and returns when it accepts connections."""
         program = Path(sys.executable).with_name("safehand")
         if not program.exists():
@@ -178,7 +191,9 @@ class Safehand:
         for person in facts["people"]:
             if "data_manager" not in person["roles"]:
                 continue
-            account = Account(sftp["port"], person["id"], Path(person["ssh_key"]), Path(sftp["known_hosts"]))
+            account = Account(
+                sftp["port"], person["id"], Path(person["ssh_key"]), Path(sftp["known_hosts"]), algorithms
+            )
             managers.setdefault(person["member"], Partner(person["member"], account, Path(person["gnupg_home"])))
         if self.sender not in managers:
             raise BenchError(f"the demo has nobody at {self.sender}")
