@@ -43,11 +43,14 @@ class SmallExchange:
         assert arrival.write(0, content)
         return self.exchange.intake.close(arrival)
 
-    def send(self, *, rows: int = 3, cut: bool = False) -> str:
-        """Essex sends Kent a new record file; the consignment's id. `cut`: it ends inside a record and is held."""
+    def send(self, *, rows: int = 3, cut: bool = False, name: str = "") -> str:
+        """Essex sends Kent a record file; the consignment's id. `cut`: it ends inside a record and is held.
+
+        Without a name it is a new file with new content; with one the content is `records(rows)`.
+        """
         number = next(self._numbers)
-        body = HEADER + b"".join(b"Test,Person %d-%d,2009-01-01,EDU\r\n" % (number, n) for n in range(rows))
-        path = f"post16-destinations/2026-11/kent/destinations-{number}.csv"
+        body = records(rows) if name else records(rows, f"{number}-")
+        path = f"post16-destinations/2026-11/kent/{name or f'destinations-{number}.csv'}"
         assert self.put("p-essex-1", path, body[:-9] if cut else body)
         return self.exchange.views.sent_deliveries("p-essex-1")[0].consignment
 
@@ -56,9 +59,9 @@ class SmallExchange:
         self.exchange.clock.set(self.exchange.now() + timedelta(minutes=3))
         self.exchange.tick()
 
-    def arrive(self) -> str:
+    def arrive(self, *, rows: int = 3, name: str = "") -> str:
         """A delivery that waits in Kent's inbox; its id."""
-        consignment = self.send()
+        consignment = self.send(rows=rows, name=name)
         self.release()
         return self.received(consignment)[0]
 
@@ -72,6 +75,10 @@ class SmallExchange:
         served = reading.read(0, reading.size)
         reading.served(0, len(served))
         reading.close(by_client=True)
+
+    def kinds(self) -> list[str]:
+        """The kinds of all ledger entries, in order."""
+        return [entry.kind for entry in self.exchange.evidence.entries()]
 
     def count(self, kind: str, subject: str) -> int:
         """How many ledger entries of this kind are about it."""
@@ -87,11 +94,16 @@ class SmallExchange:
         return self.exchange.people.invite(person, by="operator")
 
 
+def records(rows: int, mark: str = "") -> bytes:
+    """A record file of fictional people, header first."""
+    return HEADER + b"".join(b"Test,Person %s%d,2009-01-01,EDU\r\n" % (mark.encode(), n) for n in range(rows))
+
+
 @contextmanager
-def small_exchange(gpg_person: MakeGpgPerson, ssh_key: MakeSshKey) -> Iterator[SmallExchange]:
-    """Made and opened in a folder of its own; it is 1 December 2026, 09:00."""
+def small_exchange(gpg_person: MakeGpgPerson, ssh_key: MakeSshKey, url: str = "") -> Iterator[SmallExchange]:
+    """Made and opened in a folder of its own, with SQLite unless a URL is given; it is 1 December 2026, 09:00."""
     with short_folder("shx-") as data:
-        url = f"sqlite:///{data / 'safehand.db'}"
+        url = url or f"sqlite:///{data / 'safehand.db'}"
         Exchange.create(data, database_url=url, templates=TEMPLATES)
         exchange = Exchange.open(data, database_url=url, templates=TEMPLATES)
         lines = {person: ssh_key(person).public for person in PEOPLE}

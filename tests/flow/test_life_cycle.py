@@ -4,24 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from datetime import timedelta
-from pathlib import Path
 
 import pytest
 
 from server.domain.delivery import Status
 from server.domain.errors import Missing, Refused
 from tests.conftest import GpgPerson, MakeGpgPerson, MakeSshKey
-from tests.small_exchange import HEADER, SmallExchange, small_exchange
+from tests.small_exchange import HEADER, SmallExchange, records, small_exchange
 
 TRIAL = "trial/2026-11"
 POST16 = "post16-destinations/2026-11"
+NAME = "destinations.csv"
 
 
 @pytest.fixture
-def here(short_tmp: Path, gpg_person: MakeGpgPerson, ssh_key: MakeSshKey) -> Iterator[SmallExchange]:
-    made = small_exchange(short_tmp / "x", gpg_person, ssh_key)
-    yield made
-    made.exchange.close()
+def here(gpg_person: MakeGpgPerson, ssh_key: MakeSshKey) -> Iterator[SmallExchange]:
+    with small_exchange(gpg_person, ssh_key) as made:
+        yield made
 
 
 def status(here: SmallExchange, delivery: str) -> Status:
@@ -51,7 +50,7 @@ def notice_of(here: SmallExchange, person: str, thread: str) -> str:
 
 def test_a_file_goes_from_put_to_acknowledgement(here: SmallExchange, gpg_person: MakeGpgPerson) -> None:
     """Sealed at close, seen after release, decrypted by Kent alone, acknowledged once, told to Essex, in the ledger."""
-    consignment = here.send(rows=3)
+    consignment = here.send(rows=3, name=NAME)
     assert here.exchange.views.inbox(here.visitor("p-kent-1")) == ()
     assert here.exchange.views.notices("p-kent-1") == ()
     here.release()
@@ -66,7 +65,7 @@ def test_a_file_goes_from_put_to_acknowledgement(here: SmallExchange, gpg_person
     assert here.exchange.views.inbox(here.visitor("p-medway-1")) == ()
     content = envelope(here, "p-kent-1", delivery)
     assert len(content) == files[0].size
-    plain = HEADER + b"".join(b"Test,Person %d,2009-01-01,EDU\r\n" % n for n in range(3))
+    plain = records(3)
     for person in ("p-kent-1", "p-kent-2"):
         assert opened(here, gpg_person(person), delivery) == plain
     assert gpg_person("p-medway-1").gpg("--decrypt", stdin=content).returncode != 0
@@ -103,15 +102,11 @@ def test_removing_after_release_only_tidies(here: SmallExchange) -> None:
 
 def test_the_same_file_again_is_already_received(here: SmallExchange) -> None:
     """One delivery however often it is sent; a different content of that name supersedes and says so to both."""
-    first = here.arrive()
-    said = here.put(
-        "p-essex-1",
-        f"{POST16}/kent/destinations.csv",
-        HEADER + b"".join(b"Test,Person %d,2009-01-01,EDU\r\n" % n for n in range(3)),
-    )
+    first = here.arrive(name=NAME)
+    said = here.put("p-essex-1", f"{POST16}/kent/{NAME}", records(3))
     assert said is not None and f"Already received: the same file is {first}" in said
     here.collect(first)
-    here.send(rows=4)
+    here.send(rows=4, name=NAME)
     assert status(here, first) is Status.COLLECTED, "the old one stands until the new one is released"
     here.release()
     second = here.exchange.views.received("p-kent-1")[0].id
@@ -124,8 +119,8 @@ def test_the_same_file_again_is_already_received(here: SmallExchange) -> None:
 
 def test_sending_again_before_release_undoes_the_first(here: SmallExchange) -> None:
     """The partner sees one delivery, the second."""
-    here.send(rows=3)
-    here.send(rows=5)
+    here.send(rows=3, name=NAME)
+    here.send(rows=5, name=NAME)
     here.release()
     assert [view.rows for view in here.exchange.views.received("p-kent-1")] == [5]
     assert len(spool_files(here)) == 1
