@@ -35,6 +35,11 @@ def pytest_configure(config: pytest.Config) -> None:
         os.environ.pop(name, None)
 
 
+def pytest_make_parametrize_id(config: pytest.Config, val: object, argname: str) -> str | None:
+    """A long value gives its argument's name: two processes must find the same tests, and keys are new in each."""
+    return argname if isinstance(val, str | bytes) and len(val) > 40 else None
+
+
 @pytest.hookimpl(trylast=True)
 def pytest_sessionfinish(session: pytest.Session) -> None:
     """With CI=true a test that did not run counts as a failure."""
