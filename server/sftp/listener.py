@@ -19,6 +19,7 @@ from server.sftp import limits
 from server.sftp.adapter import Channel
 from server.sftp.limits import Gate, Throttle
 from server.sftp.mailbox import Mailbox
+from server.sftp.tuning import tune
 
 if TYPE_CHECKING:
     from server.exchange import Exchange
@@ -175,6 +176,7 @@ class Connection(asyncssh.SSHServer):
             conn.abort()
             return
         self._listener.connections.add(self)
+        tune(conn)
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._leave_door()

@@ -1,4 +1,4 @@
-"""One running exchange for the tests with unmodified clients: `safehand demo`, in a process of its own, on real keys."""
+"""One running exchange for the tests with unmodified clients: `safehand demo`, in a process of its own."""
 
 from __future__ import annotations
 
@@ -8,8 +8,6 @@ from pathlib import Path
 import pytest
 
 from tests.demo_process import DemoProcess
-
-PLACE = "outbox/trial/2026-11"
 
 
 @pytest.fixture(scope="module")

@@ -159,12 +159,12 @@ def test_openssh_continues_an_interrupted_put(running: DemoProcess, work: Path) 
 
 
 def _size(running: DemoProcess, path: str) -> int:
-    done = running.sftp("p-essex-1", f"ls -ln {path}")
-    line = next(
-        (line for line in done.stdout.splitlines() if path.rsplit("/", 1)[-1] in line and "rw" not in line[:0]), ""
-    )
-    found = re.search(r"\s(\d+)\s+[A-Z][a-z]{2}\s", line)
-    return int(found[1]) if found and not line.startswith("sftp>") else -1
+    """What stat says that has arrived; -1 when it says missing."""
+    with by_paramiko(running, "p-essex-1") as sftp:
+        try:
+            return sftp.stat(path).st_size or 0
+        except FileNotFoundError:
+            return -1
 
 
 def test_openssh_undoes_by_rm_before_release(running: DemoProcess, work: Path) -> None:
@@ -288,7 +288,7 @@ def test_paramiko_puts_and_confirms(running: DemoProcess, work: Path) -> None:
 
 def test_paramiko_is_told_that_a_refused_file_is_missing(running: DemoProcess, work: Path) -> None:
     file = a_file(work, 0)
-    with by_paramiko(running, "p-essex-1") as sftp, pytest.raises(OSError, match="empty|No such file"):
+    with by_paramiko(running, "p-essex-1") as sftp, pytest.raises(OSError, match=r"empty|No such file"):
         sftp.put(str(file), f"/{KENT}/{file.name}", confirm=True)
 
 

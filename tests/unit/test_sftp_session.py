@@ -139,7 +139,8 @@ class AnExchange:
         return None
 
     def rename(
-        self, visitor: Visitor, folder: tuple[str, ...], old: bytes, new_folder: tuple[str, ...], new: bytes, *, replace: bool
+        self, visitor: Visitor, folder: tuple[str, ...], old: bytes, new_folder: tuple[str, ...], new: bytes, *,
+        replace: bool,
     ) -> str | None:  # fmt: skip
         try:
             self.files[new_folder, new.decode()] = self.files.pop((folder, old.decode()))
