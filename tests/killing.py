@@ -46,7 +46,7 @@ def everything_is_delivered_once(demo: DemoProcess, period: str, names: list[str
     until(lambda: len(demo.inbox("p-kent-1", f"trial/{period}/essex")) >= len(names))
     fetched = demo.work / "fetched"
     fetched.mkdir(exist_ok=True)
-    done = demo.sftp("p-kent-1", f'get "inbox/trial/{period}/essex/*.gpg" {fetched}/')
+    done = demo.sftp("p-kent-1", f"get inbox/trial/{period}/essex/*.gpg {fetched}/")
     assert done.returncode == 0, done.stderr
     opened = [demo.gpg("p-kent-1", "--status-fd", "2", "--decrypt", str(path)) for path in sorted(fetched.iterdir())]
     assert all(done.returncode == 0 and b"GOODSIG" in done.stderr for done in opened)

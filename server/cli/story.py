@@ -237,7 +237,7 @@ def invisible(stage: Stage) -> None:
     expect(stage.delivery not in stage.inbox("p-medway-1", "post16-destinations"), "Medway sees Kent's delivery")
     path = f"inbox/post16-destinations/{stage.period}/essex"
     name = stage.fetched.name or f"{stage.delivery}*.gpg"
-    expect(stage.sftp("p-medway-1", f'get "{path}/{name}"').code != 0, "Medway fetches Kent's delivery")
+    expect(stage.sftp("p-medway-1", f"get {path}/{name}").code != 0, "Medway fetches Kent's delivery")
 
 
 def get(stage: Stage) -> str:

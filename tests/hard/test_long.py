@@ -52,7 +52,7 @@ def test_two_gigabytes_in_bounded_memory(demo: DemoProcess) -> None:
     period = demo.period()
     done = demo.sftp("p-essex-1", f"put two.bin outbox/trial/{period}/kent/")
     assert done.returncode == 0, done.stderr
-    done = demo.sftp("p-kent-1", f'get "inbox/trial/{period}/essex/*.gpg" two.gpg')
+    done = demo.sftp("p-kent-1", f"get inbox/trial/{period}/essex/*.gpg two.gpg")
     assert done.returncode == 0, done.stderr
     assert killing.peak_memory(demo.pid) < 200 * 1000 * 1000
 
