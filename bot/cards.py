@@ -54,12 +54,19 @@ def escaped(text: str, limit: int) -> str:
 def notice_card(notice: Notice, notice_id: int, version: int) -> Card:
     """The message of a notice. `notice_id` and `version` travel in the block id, so that a click says what was seen."""
     blocks: list[Block] = [_section(_MARK[notice.tone] + notice.text)]
-    if notice.facts:
-        facts = [_mrkdwn(f"*{escaped(label, 60)}* {escaped(value, FACT)}") for label, value in notice.facts[:CONTEXT]]
-        blocks.append({"type": "context", "elements": facts})
+    told = facts(notice)[:CONTEXT]
+    if told:
+        elements = [_mrkdwn(f"*{escaped(label, 60)}* {escaped(value, FACT)}") for label, value in told]
+        blocks.append({"type": "context", "elements": elements})
     if notice.buttons:
         blocks.append(_actions(notice.buttons, notice_id, version))
     return Card(_fallback(notice), tuple(blocks))
+
+
+def facts(notice: Notice) -> tuple[tuple[str, str], ...]:
+    """The notice's facts, without those that its text says already."""
+    said = notice.text.casefold()
+    return tuple((label, value) for label, value in notice.facts if value.casefold().rstrip(".") not in said)
 
 
 def notice_of(block_id: str) -> int | None:
@@ -89,8 +96,8 @@ def modal(form: Form, private: str) -> Block:
 
 
 def _fallback(notice: Notice) -> str:
-    facts = "".join(f"\n{label}: {value}" for label, value in notice.facts)
-    return escaped(_MARK[notice.tone] + notice.text + facts, FALLBACK)
+    lines = "".join(f"\n{label}: {value}" for label, value in facts(notice))
+    return escaped(_MARK[notice.tone] + notice.text + lines, FALLBACK)
 
 
 def _section(text: str) -> Block:

@@ -10,23 +10,25 @@ import re
 import secrets
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Mapping
+from datetime import date
 from pathlib import Path
 from urllib.parse import urlsplit
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
-from server.exchange.people import DeskSession
-from server.exchange.views import DeliveryView, NoticeView
 from starlette.datastructures import FormData
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 from starlette.routing import BaseRoute, Route
 
+from bot.cards import facts
 from bot.conversation import ASKS, Buttons, Form, Reply
 from bot.relay import Threads
 from server.domain.delivery import Status
 from server.domain.errors import Busy, SafehandError
 from server.domain.schedule import clock_words, in_words
 from server.exchange import Exchange
+from server.exchange.people import DeskSession
+from server.exchange.views import DeliveryView, NoticeView
 
 Handler = Callable[[Request], Awaitable[Response]]
 SignedIn = Callable[[Request, DeskSession], Awaitable[Response]]
@@ -87,7 +89,7 @@ class Desk:
             trim_blocks=True,
             lstrip_blocks=True,
         )
-        self._env.filters |= {"bytes": size_words, "when": in_words}
+        self._env.filters |= {"bytes": size_words, "day": day_words, "sentence": sentence}
         self._env.globals |= {"asks": ASKS}
 
     @property
@@ -188,13 +190,13 @@ class Desk:
         notices = await self._threads.run(self._exchange.views.notices, person)
         received = await self._threads.run(self._exchange.views.received, person)
         sent = await self._threads.run(self._exchange.views.sent_deliveries, person)
-        waiting = sorted((view for view in notices if view.notice.buttons), key=_holds_first)
+        waiting = sorted((view for view in notices if _waits(view)), key=_holds_first)
         return self._page(
             "home.html",
             session,
             request=request,
             waiting=[self._shown(view) for view in waiting],
-            news=[self._shown(view) for view in notices if not view.notice.buttons][:NOTICES_SHOWN],
+            news=[self._shown(view) for view in notices if not _waits(view)][:NOTICES_SHOWN],
             received=[self._line(view) for view in received[:DELIVERIES_SHOWN]],
             sent=[self._line(view) for view in sent[:DELIVERIES_SHOWN]],
         )
@@ -263,7 +265,13 @@ class Desk:
     def _shown(self, view: NoticeView) -> Mapping[str, object]:
         lines = view.notice.text.splitlines()
         when = clock_words(view.at, self._exchange.now())
-        return {"notice": view.notice, "first": lines[0] if lines else "", "more": lines[1:], "at": when}
+        return {
+            "notice": view.notice,
+            "facts": facts(view.notice),
+            "first": lines[0] if lines else "",
+            "more": lines[1:],
+            "at": when,
+        }
 
     def _line(self, view: DeliveryView) -> dict[str, object]:
         return {"view": view, "at": in_words(view.at), "tone": _STATUS_TONE.get(view.status, "info")}
@@ -295,6 +303,22 @@ class Desk:
 def size_words(size: int) -> str:
     """Bytes as people read them: 28,462,080 bytes."""
     return f"{size:,} byte{'' if size == 1 else 's'}"
+
+
+def day_words(day: str) -> str:
+    """Mon 1 Feb 2027 for 2027-02-01."""
+    parsed = date.fromisoformat(day)
+    return f"{parsed:%a} {parsed.day} {parsed:%b %Y}"
+
+
+def sentence(clause: str) -> str:
+    """A clause as a sentence of its own."""
+    return clause[:1].upper() + clause[1:] + ("" if clause.endswith((".", "?", "!")) else ".")
+
+
+def _waits(view: NoticeView) -> bool:
+    """Whether something is asked of the person, not only offered."""
+    return any(button.style == "primary" for button in view.notice.buttons)
 
 
 def _holds_first(view: NoticeView) -> bool:

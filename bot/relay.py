@@ -11,9 +11,9 @@ from functools import partial
 from typing import ParamSpec, Protocol, TypeVar
 
 import structlog
-from server.exchange.outbox import Errand
 
 from server.exchange import Exchange
+from server.exchange.outbox import Errand
 
 P = ParamSpec("P")
 T = TypeVar("T")

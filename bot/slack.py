@@ -13,8 +13,6 @@ from urllib.parse import urlsplit
 
 import aiohttp
 import structlog
-from server.exchange.outbox import Errand
-from server.exchange.views import NoticeView
 from slack_bolt.adapter.socket_mode.aiohttp import AsyncSocketModeHandler
 from slack_bolt.adapter.starlette.async_handler import AsyncSlackRequestHandler
 from slack_bolt.async_app import AsyncAck, AsyncApp, AsyncBoltRequest, AsyncRespond
@@ -33,6 +31,8 @@ from bot.conversation.words import HOW_TO_LINK
 from bot.relay import Later, Relay, Sent, Threads
 from server.domain.errors import Misconfigured
 from server.exchange import Exchange
+from server.exchange.outbox import Errand
+from server.exchange.views import NoticeView
 
 log = structlog.get_logger("slack")
 NAME = "slack"
@@ -245,7 +245,6 @@ class SlackFront:
         )
         app.action(_OURS)(self._pressed)
         app.view(_OURS)(self._submitted)
-        app.view_closed(_OURS)(self._closed)
         app.command("/safehand")(self._typed)
         return app
 
@@ -266,9 +265,6 @@ class SlackFront:
         await ack()
         if await self._first_time(body, req):
             await self._carry_out(press, answers, None)
-
-    async def _closed(self, ack: AsyncAck) -> None:
-        await ack()
 
     async def _typed(self, ack: AsyncAck, body: Payload, req: AsyncBoltRequest, respond: AsyncRespond) -> None:
         if not await self._first_time(body, req):

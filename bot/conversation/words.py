@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from server.exchange.views import DeliveryView
-
 from bot.conversation.answer import Account, Reply
 from server.domain.delivery import Status
 from server.domain.errors import SafehandError
 from server.exchange import Exchange
+from server.exchange.views import DeliveryView
 
 HOW_TO_LINK = (
     "This chat account is not linked to anybody yet. Fetch the code from the folder link/ of your Safehand mailbox, "

@@ -1,0 +1,176 @@
+"""The desk in a real browser: headless Chromium, on a wide screen and on a phone."""
+
+from __future__ import annotations
+
+import shutil
+import threading
+import time
+from collections.abc import Iterator
+
+import pytest
+import uvicorn
+from playwright.sync_api import Browser, Page, expect, sync_playwright
+
+from bot.app import compose
+from server.web import web_app
+from tests.conftest import MakeGpgPerson, MakeSshKey
+from tests.small_exchange import TEMPLATES, SmallExchange, small_exchange
+
+PHONE, WIDE = 390, 1200
+
+
+@pytest.fixture(scope="module")
+def small(gpg_person: MakeGpgPerson, ssh_key: MakeSshKey) -> Iterator[SmallExchange]:
+    with small_exchange(gpg_person, ssh_key) as made:
+        yield made
+
+
+@pytest.fixture(scope="module")
+def chromium() -> Iterator[Browser]:
+    found = shutil.which("chromium") or shutil.which("chromium-browser")
+    assert found, "Chromium is not installed: run `make setup-test`, or `apt-get install chromium`."
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=found, args=["--no-sandbox"])
+        yield browser
+        browser.close()
+
+
+@pytest.fixture(scope="module")
+def desk(small: SmallExchange) -> Iterator[str]:
+    """The desk's address."""
+    parts = compose(small.exchange, web_url="http://127.0.0.1", templates=TEMPLATES, slack=None)
+    app = web_app(small.exchange, parts.routes)
+    server = uvicorn.Server(uvicorn.Config(app, port=0, lifespan="off", log_level="error"))
+    serving = threading.Thread(target=server.run, daemon=True)
+    serving.start()
+    deadline = time.monotonic() + 10
+    while not server.started and time.monotonic() < deadline:
+        time.sleep(0.02)
+    port = server.servers[0].sockets[0].getsockname()[1]
+    yield f"http://127.0.0.1:{port}"
+    server.should_exit = True
+    serving.join(5)
+
+
+@pytest.fixture(params=[PHONE, WIDE], ids=["phone", "wide"])
+def page(request: pytest.FixtureRequest, chromium: Browser) -> Iterator[Page]:
+    """A new browser, as wide as a phone or a desk; whatever it complains of fails the test."""
+    context = chromium.new_context(viewport={"width": request.param, "height": 800})
+    page = context.new_page()
+    complaints: list[str] = []
+    page.on("console", lambda said: complaints.append(said.text) if said.type in {"error", "warning"} else None)
+    page.on("pageerror", lambda error: complaints.append(str(error)))
+    yield page
+    context.close()
+    assert [said for said in complaints if "422" not in said and "401" not in said] == []
+
+
+def sign_in(page: Page, desk: str, small: SmallExchange, person: str) -> None:
+    page.goto(f"{desk}/desk/in/{small.token(person)}")
+    expect(page).to_have_url(f"{desk}/desk")
+
+
+def fits(page: Page) -> bool:
+    """Nothing is wider than the screen."""
+    return bool(page.evaluate("document.documentElement.scrollWidth <= document.documentElement.clientWidth"))
+
+
+def test_a_person_signs_in_reads_and_acknowledges(page: Page, desk: str, small: SmallExchange) -> None:
+    """One press; the page says so once, the button is gone, and the sender's notice says acknowledged."""
+    delivery = small.arrive()
+    small.collect(delivery)
+    sign_in(page, desk, small, "p-kent-1")
+    assert fits(page)
+    card = page.get_by_role("listitem").filter(has_text=f"{delivery} from Essex")
+    card.get_by_role("button", name="Acknowledge").click()
+    expect(page.get_by_role("status")).to_contain_text(f"{delivery} is acknowledged")
+    expect(card.get_by_role("button", name="Acknowledge")).to_have_count(0)
+    assert small.count("delivery.acknowledged", delivery) == 1
+    told = [view.notice for view in small.exchange.views.notices("p-essex-1") if delivery in view.notice.text]
+    assert [notice.tone for notice in told] == ["good"]
+    page.goto(f"{desk}/desk")
+    expect(page.get_by_role("status")).to_have_count(0)
+
+
+def test_two_windows_pressing_the_same_button_do_it_once(page: Page, desk: str, small: SmallExchange) -> None:
+    """The second window was opened before; it is told who was first."""
+    delivery = small.arrive()
+    small.collect(delivery)
+    sign_in(page, desk, small, "p-kent-1")
+    other = page.context.new_page()
+    for window in (page, other):
+        window.goto(f"{desk}/desk/delivery/{delivery}")
+    for window in (page, other):
+        window.get_by_role("button", name="Acknowledge").click()
+    expect(other.get_by_role("status")).to_contain_text("already acknowledged by p-kent-1")
+    assert small.count("delivery.acknowledged", delivery) == 1
+
+
+def test_a_problem_is_told_with_a_choice_and_a_reason(page: Page, desk: str, small: SmallExchange) -> None:
+    """Personal data is stopped at the field, what was typed stays; the mended reason goes."""
+    delivery = small.arrive()
+    sign_in(page, desk, small, "p-kent-1")
+    page.goto(f"{desk}/desk/delivery/{delivery}")
+    page.get_by_role("link", name="Problem").click()
+    assert fits(page)
+    page.get_by_label("Reject it").check()
+    page.get_by_label("What is wrong?").fill("the row of 03/04/2009")
+    page.get_by_role("button", name="Send").click()
+    expect(page.get_by_role("alert")).to_contain_text("a date of birth")
+    expect(page.get_by_label("What is wrong?")).to_have_value("the row of 03/04/2009")
+    expect(page.get_by_label("Reject it")).to_be_checked()
+    page.get_by_label("What is wrong?").fill("These are October's rows")
+    page.get_by_role("button", name="Send").click()
+    expect(page.get_by_role("status")).to_contain_text("Your rejection")
+    assert small.count("delivery.rejected", delivery) == 1
+
+
+def test_a_held_upload_stands_first_and_one_press_lets_it_go(page: Page, desk: str, small: SmallExchange) -> None:
+    """The question is the first thing its sender sees."""
+    consignment = small.send(cut=True)
+    small.send()
+    sign_in(page, desk, small, "p-essex-1")
+    first = page.locator("li.notice").first
+    expect(first).to_contain_text(consignment)
+    first.get_by_role("button", name="All there").click()
+    expect(page.get_by_role("status")).to_be_visible()
+    small.release()
+    assert len(small.received(consignment)) == 1
+
+
+def test_the_page_can_be_used_with_the_keyboard_alone(page: Page, desk: str, small: SmallExchange) -> None:
+    """The first stop skips to the content; Enter on a button presses it; every field has a name."""
+    delivery = small.arrive()
+    small.collect(delivery)
+    sign_in(page, desk, small, "p-kent-2")
+    page.goto(f"{desk}/desk/delivery/{delivery}")
+    page.keyboard.press("Tab")
+    expect(page.locator(":focus")).to_have_text("Skip to the content")
+    page.get_by_role("button", name="Acknowledge").focus()
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("status")).to_contain_text("is acknowledged")
+    unnamed = page.evaluate(
+        "[...document.querySelectorAll('input:not([type=hidden]),textarea,button,a')]"
+        ".filter(e => !e.textContent.trim() && !(e.labels && e.labels.length)).length"
+    )
+    assert unnamed == 0
+    assert page.evaluate("[...document.querySelectorAll('h1')].length") == 1
+    assert page.evaluate("document.documentElement.lang") == "en-GB"
+
+
+def test_a_lost_laptop_ends_a_session_that_is_open(page: Page, desk: str, small: SmallExchange) -> None:
+    """A colleague suspends from the desk after one question; two lift it; the open window is out at once."""
+    sign_in(page, desk, small, "p-kent-2")
+    mine = page.context.browser.new_context()  # type: ignore[union-attr]
+    colleague = mine.new_page()
+    sign_in(colleague, desk, small, "p-kent-1")
+    colleague.get_by_role("link", name="Colleagues").click()
+    colleague.get_by_role("link", name="Suspend N. Medlar").click()
+    colleague.get_by_role("button", name="Suspend").click()
+    expect(colleague.get_by_role("status")).to_contain_text("p-kent-2 is suspended")
+    page.goto(f"{desk}/desk")
+    expect(page.get_by_role("heading", name="Safehand desk")).to_be_visible()
+    colleague.get_by_role("button", name="Ask to lift").click()
+    small.exchange.people.resume("p-kent-2", by="g-kent")
+    assert small.exchange.views.person("p-kent-2") is not None
+    mine.close()
