@@ -10,10 +10,12 @@ from sqlmodel import col, select
 from server.domain.agreement import PolicySet
 from server.domain.ledger import Event
 from server.exchange.acknowledgement import Acknowledgements
+from server.exchange.amendments import Amendments
 from server.exchange.attest import Attest
 from server.exchange.clock import Clock
 from server.exchange.condition import Condition
 from server.exchange.delivery import Deliveries
+from server.exchange.dispatch import Dispatch
 from server.exchange.disposal import Disposal
 from server.exchange.documents import Documents
 from server.exchange.evidence import Evidence
@@ -26,6 +28,7 @@ from server.exchange.refusals import Refusals
 from server.exchange.revisions import Revisions
 from server.exchange.sessions import Sessions
 from server.exchange.telling import Telling
+from server.exchange.uploads import Uploads
 from server.exchange.views import Views
 from server.notices import Notices
 from server.seal.exchange_key import ExchangeKey
@@ -44,13 +47,15 @@ class Exchange:
         self.sessions = Sessions(ground)
         telling, disposal = Telling(ground), Disposal(ground)
         self.delivery = Deliveries(ground, self.sessions, telling, disposal)
-        self.intake = Intake(ground, self.sessions, self.delivery, disposal, Refusals(ground))
+        dispatch, self.uploads = Dispatch(ground, self.delivery), Uploads()
+        self.intake = Intake(ground, self.sessions, self.delivery, disposal, Refusals(ground), dispatch, self.uploads)
+        self.amendments = Amendments(ground, self.sessions, self.delivery, disposal, dispatch, self.uploads)
         self.acknowledgement = Acknowledgements(ground, telling)
         self.attest = Attest(self.sessions, self.delivery, self.acknowledgement)
         self.keys = Keys(ground, self.sessions)
         self.people = People(ground)
         self.documents = Documents(ground, self.people)
-        self.views = Views(ground, self.sessions, self.intake, self.documents)
+        self.views = Views(ground, self.sessions, self.uploads, self.documents)
         self.outbox = Outbox(ground)
         self.revisions = Revisions(ground)
         self.evidence = Evidence(ground)
@@ -85,7 +90,7 @@ class Exchange:
 
     @classmethod
     def open(cls, data: Path, *, database_url: str, templates: Path) -> Exchange:
-        """The exchange that `create` made. Raises Misconfigured when there is none, or its secrets are open to others."""
+        """The exchange that `create` made. Raises Misconfigured when there is none, or others may read its secrets."""
         store = Store(database_url)
         require_current(store)
         key = ExchangeKey.open(data / "gnupg", data / "secrets" / "signing-passphrase")
@@ -118,7 +123,7 @@ class Exchange:
         self.intake.give_up()
 
     def recover(self, *, older_than: float = 0) -> list[str]:
-        """Spool against rows, at the start of serving (or of files `older_than` seconds); what was found, in sentences."""
+        """Spool against rows, at the start (or files `older_than` seconds); what was found, in sentences."""
         with self.ground.store.reading() as session:
             rows = session.exec(select(ConsignmentRow.blob, col(ConsignmentRow.blob_gone))).all()
         kept = {blob for blob, gone in rows if not gone}
@@ -138,6 +143,6 @@ class Exchange:
 
     def close(self) -> None:
         """End what is open: uploads, the signing agent, the database."""
-        self.intake.abandon_all()
+        self.uploads.abandon_all()
         self.ground.key.close()
         self.ground.store.close()

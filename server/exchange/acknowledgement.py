@@ -1,4 +1,4 @@
-"""A data manager saying "we have it", or what is wrong with it. Repeating it changes nothing and says who did the first."""
+"""A data manager saying "we have it", or what is wrong with it. A repetition changes nothing and says who was first."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class Acknowledgements:
             if row.collected_at is None:
                 name = self._ground.called(row.recipient)
                 raise Refused(
-                    f"Nobody at {name} has collected {delivery_id} yet. Collect it from the inbox first, then acknowledge.",
+                    f"Nobody at {name} has collected {delivery_id} yet. Collect it from the inbox, then acknowledge.",
                     code="NOT_COLLECTED",
                 )
             row.status = move(row.status, Status.ACKNOWLEDGED)

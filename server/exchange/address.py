@@ -9,6 +9,10 @@ from server.domain.agreement import EVERYONE, Exchange, PolicySet
 from server.domain.errors import Refused
 from server.domain.schedule import Period
 
+OTHER_DOCUMENTS = frozenset(
+    "xlsx xls ods odt txt pdf zip gz 7z gpg pgp asc doc docx xml json tsv jpg png eml msg csv xlsm parquet".split()
+)
+"""Extensions that name a kind of document: one that is not agreed is refused, never taken for a temporary name."""
 WHERE = "Put the file into outbox/<exchange>/<period>/<member>/, or name it after the member (kent.csv)."
 
 
@@ -61,3 +65,19 @@ def _member_named(name: str) -> str:
 
 def _listed(policy: PolicySet) -> str:
     return ", ".join(exchange.id for exchange in policy.exchanges)
+
+
+def is_temporary(address: Address, name: str) -> bool:
+    """Whether a file of this name waits for its rename. Raises Refused for a document that is not agreed."""
+    formats = address.exchange.formats
+    if guard.without_temporary_suffix(name) is not None:
+        return True
+    ending = guard.extension(name)
+    if not formats or ending in formats:
+        return False
+    if ending in OTHER_DOCUMENTS:
+        agreed = " or ".join(f".{each}" for each in formats)
+        raise Refused(
+            f"{address.exchange.called} takes {agreed} files, not .{ending}; save it as {agreed}.", code="FORMAT"
+        )
+    return True

@@ -1,4 +1,4 @@
-"""Bytes arriving on one open handle: record files in order within a bounded window, and the small files that mean something."""
+"""Bytes arriving on one open handle: record files, in order within a bounded window, and small files that are acts."""
 
 from __future__ import annotations
 
@@ -85,7 +85,7 @@ class Target:
 
 
 class Upload:
-    """A record file on its way: in order, checked, sealed and written to a nameless file. Lives longer than its handle."""
+    """A record file on its way: in order, checked, sealed, written to a nameless file. It may outlive its handle."""
 
     def __init__(self, target: Target, draft: Draft, check: RecordCheck) -> None:
         self.target, self.draft, self.check = target, draft, check

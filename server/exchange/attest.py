@@ -1,4 +1,4 @@
-"""One-word files in /attest/: the SFTP twin of the buttons. The name says which delivery and what; a reason is the content."""
+"""One-word files in /attest/: the SFTP twin of the buttons. The name says which and what; a reason is the content."""
 
 from __future__ import annotations
 

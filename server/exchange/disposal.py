@@ -1,4 +1,4 @@
-"""Ending a stored copy: first its key packets in the transaction, then its bytes. A crash between is finished at start."""
+"""Ending a stored copy: its key packets in the transaction, then its bytes. A crash between is finished at start."""
 
 from __future__ import annotations
 

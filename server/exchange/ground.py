@@ -1,4 +1,4 @@
-"""What every life cycle of the exchange stands on: the store, the spool, the keys, the clock and the policy in force."""
+"""What every life cycle stands on: the store, the spool, the keys, the clock and the policy in force."""
 
 from __future__ import annotations
 

@@ -24,7 +24,7 @@ class Keys:
         self._ground, self._sessions = ground, sessions
 
     def propose(self, visitor: Visitor, name: bytes, content: bytes) -> str:
-        """Keep a proposed public key and tell those who can put it into the policy. Raises Refused for anything else."""
+        """Keep a proposed public key and tell those who can put it into the policy. Raises Refused for all else."""
         person = self._sessions.require(visitor)
         clean = guard.file_name(name)
         if visitor.put_only or not self._ground.policy.may(person, "keys.propose"):
@@ -43,7 +43,9 @@ class Keys:
             tx.session.add(row)
             about = tx.record(Event("key.proposed", person.id, (), {"fingerprint": mark, "key": visitor.key}))
             for other in self._ground.policy.people:
-                if other.member == person.member and "governance_lead" in other.roles or "administrator" in other.roles:
+                if (
+                    other.member == person.member and "governance_lead" in other.roles
+                ) or "administrator" in other.roles:
                     facts = {"person": person.id, "fingerprint": mark}
                     notice = self._ground.notices.notice(
                         "key-proposed", person=other.id, thread=f"key:{person.id}:{mark}", facts=facts, tone="attention"

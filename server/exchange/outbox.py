@@ -41,12 +41,14 @@ class Outbox:
         errands: list[Errand] = []
         with self._ground.transaction() as tx:
             for notice, link, sending in tx.session.exec(self._due(transport, real).limit(limit)).all():
-                if notice.id is None or not self._alive(link):
+                if notice.id is None:
                     continue
                 if sending is None:
                     sending = SendingRow(notice=notice.id, transport=transport, address=_address(link))
                 sending.due_real = real + LEASE_SECONDS
                 tx.session.add(sending)
+                if not self._alive(link):  # leased all the same: it must not stand before the others' next time
+                    continue
                 errands.append(
                     Errand(
                         notice.id, notice.version, Notice.from_json(notice.body), link.team, link.account,

@@ -1,4 +1,4 @@
-"""People's ways in besides SFTP: sign-in links, desk sessions, chat accounts; and suspension, which ends them all at once."""
+"""People's ways in besides SFTP: sign-in links, desk sessions, chat accounts; and suspension, which ends them all."""
 
 from __future__ import annotations
 

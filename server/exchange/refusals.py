@@ -1,4 +1,4 @@
-"""What is not taken is always said: a why-file in /refused/, a notice and an entry. Never a value, never a file name in chat."""
+"""What is not taken is always said: a why-file, a notice and an entry. Never a value; never a file name in chat."""
 
 from __future__ import annotations
 

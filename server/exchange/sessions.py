@@ -1,4 +1,4 @@
-"""Who may log in, and who still may. In memory and fail closed: no policy, no key, a suspension, a wrong network: no."""
+"""Who may log in, and who still may. From memory, fail closed: no policy, no key, suspended, a wrong network: no."""
 
 from __future__ import annotations
 

@@ -36,7 +36,7 @@ def status_words(delivery: DeliveryRow, consignment: ConsignmentRow, name: str, 
     if delivery.status is Status.RECALLED and delivery.available_at is None:
         return f"undone before release; {name} never saw it"
     return {
-        Status.SENT: f"goes to {name} at {at(consignment.release_at)}; until then removing it or sending again undoes it",
+        Status.SENT: f"goes to {name} at {at(consignment.release_at)}; until then removing or resending undoes it",
         Status.HELD: f"held: it does not go to {name} before you answer",
         Status.AVAILABLE: f"{name} can collect it since {at(delivery.available_at)}",
         Status.COLLECTED: f"collected at {name} by {delivery.collected_by} at {at(delivery.collected_at)}",

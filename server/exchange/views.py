@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -11,14 +10,13 @@ from sqlmodel import Session, col, select
 from server.domain import guard
 from server.domain.agreement import EVERYONE, Person, Verb
 from server.domain.delivery import VISIBLE, Status
-from server.domain.errors import Missing
 from server.domain.notice import Button, Notice
 from server.domain.schedule import current_period, open_periods
 from server.exchange.documents import Documents, Paper
 from server.exchange.ground import Ground
-from server.exchange.intake import Intake
 from server.exchange.sessions import Sessions, Visitor
 from server.exchange.telling import period_words, recipient_buttons, status_words
+from server.exchange.uploads import Uploads
 from server.store.tables import (
     ChecksumRow,
     ConsignmentRow,
@@ -98,8 +96,8 @@ class ColleagueView:
 class Views:
     """Reads for one visitor (SFTP) or one person (desk, chat). Blocks; use a thread."""
 
-    def __init__(self, ground: Ground, sessions: Sessions, intake: Intake, documents: Documents) -> None:
-        self._ground, self._sessions, self._intake, self._documents = ground, sessions, intake, documents
+    def __init__(self, ground: Ground, sessions: Sessions, uploads: Uploads, documents: Documents) -> None:
+        self._ground, self._sessions, self._uploads, self._documents = ground, sessions, uploads, documents
 
     def _may(self, visitor: Visitor, verb: Verb) -> bool:
         person = self._sessions.require(visitor)
@@ -148,7 +146,7 @@ class Views:
                 if refused.get(row.name_key, row.received_at) <= row.received_at:
                     found[row.name_key] = Listed(row.name, row.size, row.received_at)
         now = self._ground.now()
-        for name, size in self._intake.open_uploads(person, tuple(place.split("/"))):
+        for name, size in self._uploads.listed(person, tuple(place.split("/"))):
             found[name.casefold()] = Listed(name, size, now)
         return tuple(found.values())
 

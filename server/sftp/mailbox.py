@@ -123,7 +123,7 @@ class Mailbox:
         if await self._run(self._tree.is_folder, old):
             raise Forbidden("Folders here cannot be renamed.")
         said = await self._run(
-            self._exchange.intake.rename, self._visitor, before[1:], old.name, after[1:], new.name, replace=replace
+            self._exchange.amendments.rename, self._visitor, before[1:], old.name, after[1:], new.name, replace=replace
         )
         kept = self._lately.pop(old.parts, None)
         if kept is not None:
@@ -136,7 +136,7 @@ class Mailbox:
         if folder[:1] != ("outbox",) or len(folder) < 3:
             await self._run(self._tree.look, path)
             raise Forbidden("This cannot be removed; it goes by itself when its time is over.")
-        said = await self._run(self._exchange.intake.remove, self._visitor, folder[1:], path.name)
+        said = await self._run(self._exchange.amendments.remove, self._visitor, folder[1:], path.name)
         self._lately.pop(path.parts, None)
         return said
 

@@ -197,7 +197,7 @@ class Tree:
         ]
 
     def _in_outbox(self, path: Path, words: tuple[str, ...]) -> Node:
-        received = self._exchange.intake.interrupted_size(self._visitor, words[1:-1], path.name)
+        received = self._exchange.uploads.size(self._visitor, words[1:-1], path.name)
         if received is not None:
             return Node(words[-1], self._exchange.now(), received)
         wanted = words[-1]

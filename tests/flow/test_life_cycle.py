@@ -84,7 +84,7 @@ def test_a_file_goes_from_put_to_acknowledgement(here: SmallExchange, gpg_person
 def test_removing_before_release_leaves_no_trace_for_the_partner(here: SmallExchange) -> None:
     """rm undoes: no delivery, no notice, no copy, and the spool is empty."""
     here.send(name="d.csv")
-    said = here.exchange.intake.remove(here.visitor("p-essex-1"), tuple(f"{POST16}/kent".split("/")), b"d.csv")
+    said = here.exchange.amendments.remove(here.visitor("p-essex-1"), tuple(f"{POST16}/kent".split("/")), b"d.csv")
     here.release()
     assert said is not None and "undone" in said
     assert here.exchange.views.received("p-kent-1") == () and here.exchange.views.notices("p-kent-1") == ()
@@ -95,7 +95,7 @@ def test_removing_after_release_only_tidies(here: SmallExchange) -> None:
     """A recall is a deliberate act: rm after release changes nothing for the partner."""
     delivery = here.arrive(name="d.csv")
     folder = tuple(f"{POST16}/kent".split("/"))
-    here.exchange.intake.remove(here.visitor("p-essex-1"), folder, b"d.csv")
+    here.exchange.amendments.remove(here.visitor("p-essex-1"), folder, b"d.csv")
     assert here.exchange.views.sent(here.visitor("p-essex-1"), *folder) == ()
     assert status(here, delivery) is Status.AVAILABLE
 
@@ -233,7 +233,7 @@ def test_a_temporary_name_is_sent_by_its_rename(here: SmallExchange) -> None:
     folder = ("trial", "2026-11", "kent")
     here.put("p-essex-1", f"{TRIAL}/kent/a.txt.filepart", b"x" * 200_000)
     assert here.exchange.views.sent_deliveries("p-essex-1") == ()
-    here.exchange.intake.rename(here.visitor("p-essex-1"), folder, b"a.txt.filepart", folder, b"a.txt", replace=False)
+    here.exchange.amendments.rename(here.visitor("p-essex-1"), folder, b"a.txt.filepart", folder, b"a.txt", replace=False)
     assert [view.size for view in here.exchange.views.received("p-kent-1")] == [200_000]
     assert [listed.name for listed in here.exchange.views.sent(here.visitor("p-essex-1"), *folder)] == ["a.txt"]
 
@@ -301,7 +301,7 @@ def test_an_interrupted_upload_can_be_resumed_and_otherwise_leaves_nothing(
     arrival.write(0, b"first ")
     here.exchange.intake.interrupt(arrival)
     assert here.exchange.views.received("p-kent-1") == () and spool_files(here) == []
-    assert here.exchange.intake.interrupted_size(visitor, folder, b"a.txt") == 6
+    assert here.exchange.uploads.size(visitor, folder, b"a.txt") == 6
     rest = here.exchange.intake.open(visitor, folder, b"a.txt", resume=True)
     rest.write(6, b"second")
     here.exchange.intake.close(rest)
@@ -312,7 +312,7 @@ def test_an_interrupted_upload_can_be_resumed_and_otherwise_leaves_nothing(
     here.exchange.intake.interrupt(left)
     here.exchange.intake.resume_seconds = 0
     here.exchange.tick()
-    assert here.exchange.intake.interrupted_size(visitor, folder, b"b.txt") is None
+    assert here.exchange.uploads.size(visitor, folder, b"b.txt") is None
     assert any("b.txt" in paper.name for paper in here.exchange.views.refused(visitor))
 
 

@@ -1,0 +1,158 @@
+"""What a sender may still change about what was put: a name, which may send it, and its removal, which may undo it."""
+
+from __future__ import annotations
+
+from sqlmodel import col, select
+
+from server.domain import guard
+from server.domain.decision import Question, decide
+from server.domain.delivery import UNRELEASED, Status
+from server.domain.errors import Missing, Refused
+from server.domain.ledger import Event
+from server.exchange.address import is_temporary, resolve
+from server.exchange.delivery import Deliveries
+from server.exchange.dispatch import Dispatch
+from server.exchange.disposal import Disposal
+from server.exchange.ground import Ground
+from server.exchange.outbox_rows import checksum_of, deliveries_of, latest, place_of, refusal_of
+from server.exchange.sessions import Sessions, Visitor
+from server.exchange.uploads import Uploads, key_of
+from server.store import Tx
+from server.store.tables import ConsignmentRow, NilRow
+
+
+class Amendments:
+    """Rename and remove in the outbox."""
+
+    def __init__(
+        self,
+        ground: Ground,
+        sessions: Sessions,
+        deliveries: Deliveries,
+        disposal: Disposal,
+        dispatch: Dispatch,
+        uploads: Uploads,
+    ) -> None:
+        self._ground, self._sessions, self._deliveries = ground, sessions, deliveries
+        self._disposal, self._dispatch, self._uploads = disposal, dispatch, uploads
+
+    def rename(
+        self, visitor: Visitor, folder: tuple[str, ...], old: bytes, new_folder: tuple[str, ...], new: bytes, *,
+        replace: bool,
+    ) -> str | None:  # fmt: skip
+        """A temporary name becomes a sending one and is sent; a file that has not been released is renamed."""
+        self._sessions.require(visitor)
+        old_name, new_name = guard.file_name(old), guard.file_name(new)
+        if folder != new_folder:
+            raise Refused("Rename works within one folder; send the file again into the other.", code="RENAME_ACROSS")
+        if self._uploads.get(key_of(visitor, folder, old_name)) is not None:
+            raise Refused("That file has not arrived completely; send it again.", code="STILL_ARRIVING")
+        place = place_of(folder)
+        with self._ground.transaction() as tx:
+            row = latest(tx.session, visitor, place, old_name)
+            if row is None:
+                raise Missing()
+            address = resolve(self._ground.policy, visitor.member.id, folder, new_name)
+            temporary = is_temporary(address, new_name)
+            if not set(row.recipients.split(",")) <= set(address.recipients):
+                raise Refused("Under that name it would go to somebody else; send it again.", code="RENAME_ACROSS")
+            row.name, row.name_key = new_name, new_name.casefold()
+            if row.staged and not temporary:
+                sentence, unlink = self._send_staged(tx, row)
+            else:
+                sentence, unlink = self._retitle(tx, row, temporary=temporary), []
+        self._disposal.unlink(unlink)
+        return sentence
+
+    def _send_staged(self, tx: Tx, row: ConsignmentRow) -> tuple[str, list[str]]:
+        person = self._ground.policy.person(row.person)
+        in_force = self._ground.in_force_at(tx.session)
+        recipients = row.recipients.split(",")
+        for recipient in recipients:
+            _, unusable = in_force.keys_for(recipient, self._ground.real())
+            question = Question(row.member, recipient, row.exchange, tx.now, sender=person, unusable_keys=unusable)
+            decision = decide(in_force.policy, question)
+            if not decision.permit:
+                raise Refused(decision.sentence, code="DENIED")
+        left = [r for r in recipients if self._deliveries.repeated(tx.session, row, r) is None]
+        if not left:
+            sentence = self._dispatch.repeated(tx, row)
+            return sentence, self._disposal.discard_staged(tx, row, actor=row.person, why="already received")
+        row.staged, row.recipients = False, ",".join(left)
+        exchange = self._ground.exchange(row.exchange)
+        row.received_at, row.release_at, row.revision = tx.now, tx.now + exchange.release_after, in_force.revision
+        self._dispatch.hold(tx, row)
+        tx.session.add(row)
+        tx.session.flush()
+        unlink = self._deliveries.send(tx, row, left)
+        return self._dispatch.received(tx, row, ()), unlink
+
+    def _retitle(self, tx: Tx, row: ConsignmentRow, *, temporary: bool) -> str:
+        rows = deliveries_of(tx.session, row)
+        if not row.staged and (temporary or not all(delivery.status in UNRELEASED for delivery in rows)):
+            raise Refused("This file has been sent; it keeps its name.", code="SENT_ALREADY")
+        tx.session.add(row)
+        tx.record(Event("consignment.renamed", row.person, (row.id,), {}))
+        return f"{row.id} has its new name."
+
+    def remove(self, visitor: Visitor, folder: tuple[str, ...], name: bytes) -> str | None:
+        """Undo what is not released yet, or tidy the list after it. Never touches an earlier file of that name."""
+        self._sessions.require(visitor)
+        clean = guard.file_name(name)
+        if guard.is_ignored(clean):
+            return None
+        upload = self._uploads.take(key_of(visitor, folder, clean))
+        if upload is not None:
+            upload.fail(Refused("The file was removed while it was being sent.", code="REMOVED"))
+            upload.abandon()
+            return "The unfinished upload is gone."
+        place = place_of(folder)
+        with self._ground.transaction() as tx:
+            sentence, unlink = self._remove(tx, visitor, place, clean)
+        self._disposal.unlink(unlink)
+        return sentence
+
+    def _remove(self, tx: Tx, visitor: Visitor, place: tuple[str, str, str], name: str) -> tuple[str, list[str]]:
+        row = latest(tx.session, visitor, place, name)
+        refusal = refusal_of(tx.session, visitor, place, name)
+        if refusal is not None and (row is None or refusal.at >= row.received_at):
+            refusal.removed = True
+            tx.session.add(refusal)
+            return "The refused file is gone; why it was refused stays in /refused/.", []
+        if row is None:
+            return self._remove_small(tx, visitor, place, name), []
+        if row.staged:
+            return f"{row.id} was never sent; it is gone.", self._disposal.discard_staged(
+                tx, row, actor=row.person, why="removed"
+            )
+        unlink = self._deliveries.undo(tx, row, actor=visitor.person.id)
+        row.tidied = True
+        tx.session.add(row)
+        rows = deliveries_of(tx.session, row)
+        if all(delivery.status is Status.RECALLED for delivery in rows):
+            return f"{row.id} is undone: nobody received it.", unlink
+        tx.record(Event("consignment.tidied", visitor.person.id, (row.id,), {}))
+        return (
+            f"{row.id} has gone already and is only tidied from this list. To recall it: chat, desk or attest/.",
+            unlink,
+        )
+
+    def _remove_small(self, tx: Tx, visitor: Visitor, place: tuple[str, str, str], name: str) -> str:
+        exchange, period, leaf = place
+        nil = tx.session.exec(
+            select(NilRow).where(
+                NilRow.person == visitor.person.id, NilRow.exchange == exchange, NilRow.period == period,
+                NilRow.folder == leaf,
+                col(NilRow.tidied).is_(False),
+            )
+        ).first()  # fmt: skip
+        if nil is not None and nil.name.casefold() == name.casefold():
+            nil.tidied = True
+            tx.session.add(nil)
+            return "The nil return stands; it is only tidied from this list."
+        subject = name.casefold().removesuffix(".sha256")
+        mine = checksum_of(tx.session, visitor.person.id, place, subject) if subject != name.casefold() else None
+        if mine is None:
+            raise Missing()
+        tx.session.delete(mine)
+        return "The checksum is gone."

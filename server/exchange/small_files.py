@@ -1,0 +1,115 @@
+"""Small files that are acts: NIL says that there is nothing to send, `<name>.sha256` that a file is whole."""
+
+from __future__ import annotations
+
+import re
+
+from sqlmodel import select
+
+from server.domain import guard
+from server.domain.delivery import Status
+from server.domain.errors import Refused
+from server.domain.ledger import Event
+from server.domain.schedule import clock_words
+from server.exchange.arrivals import Small
+from server.exchange.delivery import Deliveries
+from server.exchange.disposal import Disposal
+from server.exchange.ground import Ground
+from server.exchange.outbox_rows import checksum_of, deliveries_of, latest
+from server.exchange.refusals import Refusals
+from server.exchange.telling import period_words
+from server.store import Tx
+from server.store.tables import ChecksumRow, NilRow
+
+_CHECKSUM = re.compile(rb"\s*\\?([0-9a-fA-F]{64})(?:\s|$)")
+
+
+class SmallFiles:
+    """Acts on a small file when the client closes it."""
+
+    def __init__(self, ground: Ground, deliveries: Deliveries, disposal: Disposal, refusals: Refusals) -> None:
+        self._ground, self._deliveries, self._disposal, self._refusals = ground, deliveries, disposal, refusals
+
+    def close(self, small: Small) -> str:
+        if small.failed is not None:
+            raise small.failed
+        try:
+            act = self._nil if guard.is_nil(small.name) else self._take_checksum
+            return act(small)
+        except Refused as error:
+            self._refusals.record(small.visitor, small.address.place, small.name, error, address=small.address)
+            raise
+
+    def _nil(self, small: Small) -> str:
+        address, visitor = small.address, small.visitor
+        if bytes(small.content).strip():
+            raise Refused("A nil return is an empty file; this one has content.", code="NIL_NOT_EMPTY")
+        if address.exchange.nil_return == "refused":
+            raise Refused(f"{address.exchange.called} takes no nil returns.", code="NIL_REFUSED")
+        recipients = ",".join(sorted(address.recipients))
+        with self._ground.transaction() as tx:
+            query = select(NilRow).where(
+                NilRow.member == visitor.member.id, NilRow.exchange == address.exchange.id,
+                NilRow.period == str(address.period), NilRow.recipients == recipients,
+            )  # fmt: skip
+            row = tx.session.exec(query).first()
+            if row is not None:
+                row.tidied = False
+                tx.session.add(row)
+                return f"Already received: the nil return of {clock_words(row.at, tx.now)}."
+            row = NilRow(
+                person=visitor.person.id, member=visitor.member.id, exchange=address.exchange.id,
+                period=str(address.period), recipients=recipients, folder=address.folder, name=small.name, at=tx.now,
+            )  # fmt: skip
+            tx.session.add(row)
+            facts = {"exchange": row.exchange, "period": row.period, "recipients": recipients}
+            about = tx.record(Event("nil.received", visitor.person.id, (), facts))
+            told = {
+                "sender": visitor.member.called,
+                "title": address.exchange.called,
+                "period": period_words(row.period),
+            }
+            for recipient in address.recipients:
+                for person in self._ground.policy.people_of(recipient, "data_manager"):
+                    thread = f"nil:{row.member}:{row.exchange}:{row.period}"
+                    tx.notify(
+                        self._ground.notices.notice("nil", person=person.id, thread=thread, facts=told), about=about
+                    )
+        return "Nil return received: nothing to send this period."
+
+    def _take_checksum(self, small: Small) -> str:
+        found = _CHECKSUM.match(bytes(small.content))
+        if found is None:
+            raise Refused(
+                "A .sha256 file begins with 64 hexadecimal digits; this one does not.", code="CHECKSUM_UNREADABLE"
+            )
+        said = found[1].decode().lower()
+        name, address, visitor = small.name[: -len(".sha256")], small.address, small.visitor
+        unlink: list[str] = []
+        with self._ground.transaction() as tx:
+            consignment = latest(tx.session, visitor, (address.exchange.id, str(address.period), address.folder), name)
+            if consignment is not None and consignment.sha256 == said:
+                held = [row for row in deliveries_of(tx.session, consignment) if row.status is Status.HELD]
+                consignment.cut_words = None
+                tx.session.add(consignment)
+                if held and consignment.hold == "completeness":
+                    unlink = self._deliveries.settle(tx, consignment, held, actor=visitor.person.id)
+                sentence = f"The checksum fits {consignment.id}: the file is whole."
+            else:
+                self._keep_checksum(tx, small, name, said)
+                sentence = "Checksum noted: it is compared with the file when that arrives."
+        self._disposal.unlink(unlink)
+        return sentence
+
+    def _keep_checksum(self, tx: Tx, small: Small, name: str, said: str) -> None:
+        address = small.address
+        row = ChecksumRow(
+            person=small.visitor.person.id, exchange=address.exchange.id, period=str(address.period),
+            folder=address.folder, name=small.name, name_key=name.casefold(), sha256=said, size=small.size, at=tx.now,
+        )  # fmt: skip
+        place = (row.exchange, row.period, row.folder)
+        earlier = checksum_of(tx.session, row.person, place, row.name_key)
+        if earlier is not None:
+            tx.session.delete(earlier)
+            tx.session.flush()
+        tx.session.add(row)
