@@ -20,7 +20,15 @@ _LOOKS_LIKE = (
     ),
 )
 _RESERVED = frozenset(
-    {"con", "prn", "aux", "nul", *(f"com{n}" for n in range(1, 10)), *(f"lpt{n}" for n in range(1, 10))}
+    {
+        "con",
+        "prn",
+        "aux",
+        "nul",
+        "conin$",
+        "conout$",
+        *(f"{port}{n}" for port in ("com", "lpt") for n in "123456789¹²³"),
+    }
 )
 _IGNORED = re.compile(r"(?:thumbs\.db|desktop\.ini|\.ds_store|~\$.*|\._.*)", re.IGNORECASE)
 TEMPORARY = (".filepart", ".part", ".partial", ".tmp", ".uploading", ".crdownload")
@@ -65,7 +73,7 @@ def file_name(raw: bytes) -> str:
         raise Refused(
             "The file name is empty or begins or ends with a space or a dot; rename the file.", code="NAME_EDGES"
         )
-    if name.split(".")[0].casefold() in _RESERVED:
+    if name.split(".")[0].rstrip().casefold() in _RESERVED:
         raise Refused("That file name is reserved by Windows; rename the file.", code="NAME_RESERVED")
     return name
 
