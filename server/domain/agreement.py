@@ -1,4 +1,4 @@
-"""The agreement as values: what the policy files say, frozen. Where they come from is the business of `server.policy`."""
+"""The agreement as values: what the policy files say, frozen. Reading them is the business of `server.policy`."""
 
 from __future__ import annotations
 

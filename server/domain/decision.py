@@ -1,4 +1,4 @@
-"""Whether a consignment may go. Pure: the policy set, the facts and the time in, a Decision out. Absence never permits."""
+"""Whether a consignment may go. Pure: policy set, facts and time in, a Decision out. Absence never permits."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from server.domain.schedule import Period, london_day
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """One rule that was looked at: its code, whether it holds, a sentence, the clause and the place in the policy set."""
+    """One rule that was looked at: code, whether it holds, a sentence, the clause and the place in the policy set."""
 
     code: str
     holds: bool
@@ -65,7 +65,7 @@ class Question:
 
 
 def decide(policy: PolicySet, question: Question) -> Decision:
-    """Every rule of the agreement for this question (DOMAIN 1.1 to 1.6: R-004, R-005, R-008 and those of each clause)."""
+    """Every rule of the agreement for this question (R-004, R-005, R-008 and those of each clause)."""
     exchange = policy.exchange(question.exchange)
     sender, recipient = policy.member(question.sender_member), policy.member(question.recipient)
     rules = [*_agreement(policy, question.now), _channel(policy)]
@@ -159,7 +159,8 @@ def _sender(policy: PolicySet, person: Person, member: Member, now: datetime) ->
     until = person.training_valid_until
     trained = gate == "warn" or (until is not None and london_day(now) <= until)
     return [
-        Rule("SENDER_NOT_OF_MEMBER", person.member == member.id, f"{person.id} does not belong to {member.called}.", "6", place),
+        Rule("SENDER_NOT_OF_MEMBER", person.member == member.id,
+             f"{person.id} does not belong to {member.called}.", "6", place),
         Rule("SENDER_NOT_DESIGNATED", policy.may(person, "outbox.write"),
              f"{person.id} is not a designated person and cannot send.", "6", (*place, "roles")),
         Rule("TRAINING_EXPIRED", trained,
@@ -180,7 +181,8 @@ def _period(exchange: Exchange, period: Period, now: datetime) -> Rule:
 def _recipient(policy: PolicySet, member: Member, unusable: Mapping[str, str] | None) -> list[Rule]:
     managers = policy.people_of(member.id, "data_manager")
     rules = [Rule("RECIPIENT_WITHOUT_DATA_MANAGER", bool(managers),
-                  f"{member.called} is not ready: it has no data manager to receive files.", "6", ("members", member.id))]  # fmt: skip
+                  f"{member.called} is not ready: it has no data manager to receive files.", "6",
+                  ("members", member.id))]  # fmt: skip
     if not managers or unusable is None:
         return rules
     holders = {holder for holder, _ in policy.sealed_to(member.id)}
@@ -191,4 +193,5 @@ def _recipient(policy: PolicySet, member: Member, unusable: Mapping[str, str] | 
 
 def _no_key(member: Member, unusable: Mapping[str, str]) -> str:
     why = ", ".join(f"{holder}: {reason}" for holder, reason in sorted(unusable.items())) or "no key is on file"
-    return f"{member.called} has no key that a file can be sealed to ({why}). They have been told; send again when they have one."
+    sentence = f"{member.called} has no key that a file can be sealed to ({why})."
+    return f"{sentence} They have been told; send again when they have one."

@@ -24,7 +24,7 @@ class Button:
 class Notice:
     """What one person is told about one thread (a delivery, a hold, a refusal …); at most three lines of text.
 
-    A later notice of the same person and thread takes the place of the earlier one: the message is edited, not repeated.
+    A later notice of the same person and thread takes the earlier one's place: the message is edited, not repeated.
     """
 
     person: str

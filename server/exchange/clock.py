@@ -1,4 +1,4 @@
-"""The exchange's clock: a stored offset, kept over restarts, never before the last entry. Only demos and tests move it."""
+"""The exchange's clock: a stored offset, kept over restarts, never before the last entry. Moved in demos only."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """Sealed bytes on disk. An unfinished upload has no name at all where the file system can do that (O_TMPFILE).
 
-The protocol (DESIGN 5): write, fsync, name it `<blob>.part`; commit the row; rename to `<blob>.sealed`; fsync the folder.
+Protocol (DESIGN 5): write, fsync, name it `<blob>.part`; commit the row; rename to `<blob>.sealed`; fsync the folder.
 """
 
 from __future__ import annotations

@@ -277,7 +277,8 @@ def upgrade() -> None:
         sa.Column("use_by", sa.String(), nullable=True),
         sa.CheckConstraint("copy_state IN ('kept', 'held', 'purged')", name=op.f("ck_delivery_copy_state")),
         sa.CheckConstraint(
-            "status IN ('sent', 'held', 'available', 'collected', 'acknowledged', 'queried', 'rejected', 'recalled', 'superseded')",
+            "status IN ('sent', 'held', 'available', 'collected', 'acknowledged', 'queried', 'rejected', 'recalled',"
+            " 'superseded')",
             name=op.f("ck_delivery_status"),
         ),
         sa.CheckConstraint("use_state IN ('open', 'processed', 'destroyed')", name=op.f("ck_delivery_use_state")),
