@@ -107,7 +107,7 @@ def small_exchange(gpg_person: MakeGpgPerson, ssh_key: MakeSshKey, url: str = ""
         Exchange.create(data, database_url=url, templates=TEMPLATES)
         exchange = Exchange.open(data, database_url=url, templates=TEMPLATES)
         lines = {person: ssh_key(person).public for person in PEOPLE}
-        exchange.revisions.apply(_policy(lines, gpg_person), by="operator")
+        exchange.revisions.apply(policy_files(lines, gpg_person), by="operator")
         exchange.clock.set(START)
         exchange.refresh()
         try:
@@ -116,7 +116,8 @@ def small_exchange(gpg_person: MakeGpgPerson, ssh_key: MakeSshKey, url: str = ""
             exchange.close()
 
 
-def _policy(lines: Mapping[str, str], gpg_person: MakeGpgPerson) -> dict[str, str]:
+def policy_files(lines: Mapping[str, str], gpg_person: MakeGpgPerson) -> dict[str, str]:
+    """The shipped policy set with these SSH lines, and a real GPG key each, for the people named."""
     policy = ROOT / "policies" / "ccis-v2"
     files = {str(path.relative_to(policy)): path.read_text() for path in sorted(policy.rglob("*.yaml"))}
     people = {person: gpg_person(person) for person in lines}

@@ -12,7 +12,7 @@ import pytest
 from bot.relay import Later, Relay, Sent, Threads
 from server.exchange.outbox import Errand
 from tests.conftest import MakeGpgPerson, MakeSshKey
-from tests.small_exchange import SmallExchange, small_exchange
+from tests.small_exchange import SmallExchange, policy_files, small_exchange
 
 
 @pytest.fixture(scope="module")
@@ -129,3 +129,20 @@ async def test_a_suspended_person_gets_no_more_messages(small: SmallExchange, th
     await relay.round()
     told = [text for text in postbox.shown.values() if delivery in text]
     assert len(told) == 1
+
+
+async def test_a_link_whose_key_was_withdrawn_is_silent_and_stands_in_nobodys_way(
+    gpg_person: MakeGpgPerson, ssh_key: MakeSshKey, threads: Threads
+) -> None:
+    """The chat link dies with the key that fetched its code; the colleague behind it in the queue is told."""
+    with small_exchange(gpg_person, ssh_key) as made:
+        for person in ("p-kent-1", "p-kent-2"):
+            made.exchange.people.link_chat("slack", "T1", f"U-{person}", made.code(person))
+        delivery = made.arrive()
+        lines = dict(made.keys) | {"p-kent-1": ssh_key("a-new-laptop").public}
+        made.exchange.revisions.apply(policy_files(lines, gpg_person), by="operator")
+        now = time.time()
+        first, second, third = (made.exchange.outbox.claim("slack", real=now, limit=1) for _ in range(3))
+        assert first == ()
+        assert [(errand.account, delivery in errand.notice.text) for errand in second] == [("U-p-kent-2", True)]
+        assert third == ()
