@@ -212,8 +212,12 @@ class Connection(asyncssh.SSHServer):
     def _refuse(self, username: str) -> None:
         self._listener.throttle.failed(self._address, username, self._loop.time())
         self._tries += 1
-        if self._tries >= limits.TRIES:
-            self._abort("sftp.too_many_keys")
+        if self._tries >= limits.TRIES and self._conn is not None:
+            log.info("sftp.too_many_keys")
+            self._conn.disconnect(
+                asyncssh.DISC_NO_MORE_AUTH_METHODS_AVAILABLE,
+                "Too many keys were offered: choose one (IdentitiesOnly=yes).",
+            )
 
     def auth_completed(self) -> None:
         """The key last looked at has signed: nothing runs between its check, the signature's and this."""

@@ -53,7 +53,7 @@ def tune(connection: asyncssh.SSHServerConnection) -> None:
         if kind != IGNORE:
             send(kind, *parts, handler=handler)
 
-    connection.send_packet = without_ignore  # type: ignore[method-assign]
-    transport = getattr(connection, "_transport", None)
+    connection.send_packet = without_ignore  # type: ignore[method-assign, assignment]
+    transport: Any = getattr(connection, "_transport", None)
     if hasattr(transport, "set_protocol"):
         transport.set_protocol(SmallReads(connection))

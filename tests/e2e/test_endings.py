@@ -8,7 +8,10 @@ import socket
 import struct
 import subprocess
 import time
+import uuid
+from collections.abc import Callable
 from pathlib import Path
+from typing import cast
 
 import paramiko
 import pytest
@@ -73,10 +76,9 @@ def reset(session: Session) -> None:
 
 
 @pytest.mark.parametrize("ending", [end_of_file, channel_closed, disconnect, dropped, reset])
-def test_no_ending_but_a_close_sends_anything(running: DemoProcess, ending: object) -> None:
+def test_no_ending_but_a_close_sends_anything(running: DemoProcess, ending: Callable[[Session], None]) -> None:
     """End of file, a closed channel, a disconnect, a dropped and a reset connection: nothing is delivered."""
-    assert callable(ending)
-    name = f"{ending.__name__}.bin"
+    name = f"ending-{uuid.uuid4().hex[:8]}.bin"
     session = Session(running)
     file = session.begin(name)
     ending(session)
@@ -90,7 +92,7 @@ def test_a_close_in_one_packet_with_the_end_of_file_sends(running: DemoProcess) 
     session = Session(running)
     file = session.begin("together.bin")
     before = running.inbox("p-kent-1", "trial/2026-11/essex")
-    handle = file.handle
+    handle = cast(bytes, file.handle)
     body = b"\x04" + (9999).to_bytes(4, "big") + len(handle).to_bytes(4, "big") + handle
     session.channel.sendall(len(body).to_bytes(4, "big") + body)
     session.channel.shutdown_write()

@@ -30,8 +30,12 @@ class _Served(asyncssh.SSHServer):
         if self._tuned:
             tuning.tune(conn)
         self._conn = conn
-        raw: Any = conn.log_sent_packet
-        conn.log_sent_packet = lambda kind, *rest, **more: (self._sent.append(kind), raw(kind, *rest, **more))  # type: ignore[method-assign]
+
+        def note(kind: int, *_: Any, **__: Any) -> None:
+            sent.append(kind)
+
+        sent = self._sent
+        conn.log_sent_packet = note  # type: ignore[method-assign, assignment]
 
     def begin_auth(self, username: str) -> bool:
         return False
