@@ -65,12 +65,11 @@ class Amendments:
         return sentence
 
     def _send_staged(self, tx: Tx, row: ConsignmentRow) -> tuple[str, list[str]]:
-        person = self._ground.policy.person(row.person)
         in_force = self._ground.in_force_at(tx.session)
         recipients = row.recipients.split(",")
         for recipient in recipients:
             _, unusable = in_force.keys_for(recipient, self._ground.real())
-            question = Question(row.member, recipient, row.exchange, tx.now, sender=person, unusable_keys=unusable)
+            question = Question(row.member, recipient, row.exchange, tx.now, sender=row.person, unusable_keys=unusable)
             decision = decide(in_force.policy, question)
             if not decision.permit:
                 raise Refused(decision.sentence, code="DENIED")

@@ -18,6 +18,8 @@ from server.store.spool import Draft
 WINDOW = 8 * 1024 * 1024
 """Bytes that may wait for a gap before them to be filled (some clients send out of order)."""
 SMALL = 16 * 1024
+_LOOK_EVERY = 4 * 1024 * 1024
+"""Bytes after which the disk's room is looked at again: half of what is kept in reserve."""
 BLOCKS = frozenset({4096, 8192, 16384, 30000, 32000, 32768, 65536, 131072, 261120, 262144})
 """Write sizes of known clients: a single write of just such a length may be the beginning of more."""
 
@@ -146,6 +148,8 @@ class Upload:
         return True
 
     def _feed(self, data: bytes) -> bool:
+        if self.size // _LOOK_EVERY != (self.size + len(data)) // _LOOK_EVERY:
+            self._require_disk()
         assert self.sealing is not None
         try:
             room = self.sealing.feed(data)
@@ -153,6 +157,12 @@ class Upload:
             raise self.fail(error) from error
         self.size += len(data)
         return room
+
+    def _require_disk(self) -> None:
+        try:
+            self.draft.require_room()
+        except SafehandError as error:
+            raise self.fail(error) from error
 
     def fail(self, error: SafehandError) -> SafehandError:
         """This upload is over; whoever writes or closes next is told the same."""

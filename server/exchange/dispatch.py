@@ -6,7 +6,7 @@ from datetime import timedelta
 
 from sqlmodel import col, select
 
-from server.domain.delivery import CURRENT
+from server.domain.delivery import CURRENT, Status
 from server.domain.errors import Refused
 from server.domain.schedule import clock_words
 from server.exchange.delivery import Deliveries
@@ -73,7 +73,10 @@ class Dispatch:
                 earlier.tidied = False
                 tx.session.add(earlier)
         self._clear_refusal(tx, row)
-        return f"Already received: the same file is {ids}. Nothing was sent twice."
+        held = [delivery for delivery in found if delivery is not None and delivery.status is Status.HELD]
+        earlier = tx.session.get(ConsignmentRow, held[0].consignment) if held else None
+        tail = f" It is still HELD: {earlier.hold_words} {_how(earlier.id)}" if earlier is not None else ""
+        return f"Already received: the same file is {ids}. Nothing was sent twice.{tail}"
 
     def received(self, tx: Tx, row: ConsignmentRow, left_out: tuple[tuple[str, str], ...]) -> str:
         self._clear_refusal(tx, row)
@@ -82,10 +85,7 @@ class Dispatch:
         count = f"{row.rows:,} record{'' if row.rows == 1 else 's'}, " if row.rows is not None else ""
         text = f"Received {count}{row.size:,} bytes: {row.id} to {sent}."
         if row.hold:
-            text += (
-                f" HELD: {row.hold_words} Answer in chat or on the desk, or put an empty file attest/{row.id}.all-there"
-            )
-            text += f" (or attest/{row.id}.discard)."
+            text += f" HELD: {row.hold_words} {_how(row.id)}"
         elif row.release_at > tx.now:
             text += f" It goes at {clock_words(row.release_at, tx.now)}; until then removing it undoes it."
         for member, why in left_out:
@@ -99,3 +99,11 @@ class Dispatch:
         if refusal is not None:
             refusal.removed = True
             tx.session.add(refusal)
+
+
+def _how(consignment: str) -> str:
+    """How a held consignment is answered without chat."""
+    return (
+        f"Answer in chat or on the desk, or put an empty file attest/{consignment}.all-there "
+        f"(or attest/{consignment}.discard)."
+    )

@@ -99,7 +99,7 @@ class Intake:
                 in_force.policy,
                 Question(
                     visitor.member.id, recipient, address.exchange.id, self._ground.now(), period=address.period,
-                    sender=in_force.policy.person(visitor.person.id), unusable_keys=unusable,
+                    sender=visitor.person.id, unusable_keys=unusable,
                 ),
             )  # fmt: skip
             if decision.permit and usable:
@@ -123,6 +123,7 @@ class Intake:
         upload = Upload(target, draft, check)
         taps: tuple[Callable[[bytes], None], ...] = () if exchange.content_inspection == "none" else (check.feed,)
         try:
+            draft.require_room()
             upload.sealing = Sealing(
                 self._ground.in_force.keyring, self._ground.key, target.keys, draft.fd, taps=taps, on_room=upload.room
             )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from sqlmodel import select
 
@@ -27,6 +27,7 @@ class Refusals:
 
     def __init__(self, ground: Ground) -> None:
         self._ground = ground
+        self._told: dict[tuple[str, ...], datetime] = {}
 
     def record(
         self,
@@ -65,13 +66,17 @@ class Refusals:
     def key_owners(self, visitor: Visitor, address: Address, unusable: dict[str, str]) -> None:
         """Tell the owners of keys that a file could not be sealed to."""
         exchange = address.exchange
+        told = (visitor.member.id, exchange.id, *sorted(unusable))
+        if told in self._told and self._ground.now() - self._told[told] < _SAME_AGAIN:
+            return
+        self._told[told] = self._ground.now()
         with self._ground.transaction() as tx:
             facts = {"exchange": exchange.id, "holders": sorted(unusable)}
             about = tx.record(Event("key.unusable", visitor.person.id, address.recipients, facts))
             for holder, why in self._owners(address, unusable).items():
-                told = {"sender": visitor.member.called, "title": exchange.called, "why": why}
+                words = {"sender": visitor.member.called, "title": exchange.called, "why": why}
                 notice = self._ground.notices.notice(
-                    "key-unusable", person=holder, thread=f"key-unusable:{exchange.id}", facts=told, tone="attention"
+                    "key-unusable", person=holder, thread=f"key-unusable:{exchange.id}", facts=words, tone="attention"
                 )
                 tx.notify(notice, about=about)
 

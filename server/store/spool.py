@@ -17,6 +17,8 @@ from pathlib import Path
 from server.domain.errors import Busy
 
 PART, SEALED = ".part", ".sealed"
+RESERVE = 8 * 1024 * 1024
+"""Bytes that uploads leave free, so that the ledger, refusals and notices can still be written on a full disk."""
 NO_SPACE = "The exchange's disk is full; nothing of this file was kept. Tell the administrator, then send it again."
 
 
@@ -28,6 +30,12 @@ class Draft:
     fd: int
     named: bool
     _spool: Spool = field(repr=False)
+
+    def require_room(self) -> None:
+        """Raises Busy when the disk is so full that only the record of what happens still fits."""
+        free = os.fstatvfs(self.fd)
+        if free.f_bavail * free.f_frsize < RESERVE:
+            raise Busy(NO_SPACE, code="DISK_FULL")
 
     def discard(self) -> None:
         """Leave nothing behind. May be called twice, and after `settle`."""
