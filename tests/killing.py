@@ -91,7 +91,7 @@ def ctrl_c_during_a_put(demo: DemoProcess, *, mib: int) -> None:
         until(lambda: _size_so_far(demo, f"outbox/{exchange}/{period}/kent", "large.csv") > mib * MIB // 5)
         client.send_signal(signal.SIGINT)
         client.wait(30)
-    until(lambda: any("held" in entry["kind"] or "held" in entry["data"] for entry in demo.ledger(last)))
+    until(lambda: any('"hold":"completeness"' in entry["data"] for entry in demo.ledger(last)))
     entries = demo.ledger(last)
     moved = demo.safehand("clock", "set", later(entries[-1]["at"]))
     assert moved.returncode == 0, moved.stderr
