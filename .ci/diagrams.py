@@ -1,4 +1,4 @@
-"""Writes the state diagrams of server/domain/delivery.py into ARCHITECTURE.md; with --check only says whether they are there."""
+"""Writes the state diagrams of server/domain/delivery.py into ARCHITECTURE.md; --check only compares."""
 
 from __future__ import annotations
 

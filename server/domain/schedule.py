@@ -81,10 +81,15 @@ def use_by(available: datetime, months: int) -> date:
     return add_months(london_day(available), months)
 
 
+def day_words(day: date) -> str:
+    """A day as people read it: Mon 1 Feb 2027."""
+    return f"{day:%a} {day.day} {day:%b %Y}"
+
+
 def in_words(moment: datetime) -> str:
     """A moment as people in London read it: Tue 1 Dec 2026 09:05."""
     local = moment.astimezone(LONDON)
-    return f"{local:%a} {local.day} {local:%b %Y %H:%M}"
+    return f"{day_words(local.date())} {local:%H:%M}"
 
 
 def clock_words(moment: datetime, now: datetime) -> str:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import date, datetime
 
 from sqlmodel import select
 
 from server.domain.delivery import UNRELEASED, Status
 from server.domain.notice import Button, Tone
-from server.domain.schedule import Period, clock_words
+from server.domain.schedule import Period, clock_words, day_words
 from server.exchange.ground import Ground
 from server.store import Tx
 from server.store.tables import ConsignmentRow, DeliveryRow
@@ -90,7 +90,7 @@ class Telling:
         facts = {
             **self._facts(consignment),
             "delivery": delivery,
-            "use_by": delivery.use_by,
+            "use_by": day_words(date.fromisoformat(delivery.use_by)) if delivery.use_by else None,
             "at": {
                 "collected": clock_words(delivery.collected_at, tx.now) if delivery.collected_at else None,
                 "acknowledged": clock_words(delivery.acknowledged_at, tx.now) if delivery.acknowledged_at else None,

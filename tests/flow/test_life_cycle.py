@@ -233,7 +233,9 @@ def test_a_temporary_name_is_sent_by_its_rename(here: SmallExchange) -> None:
     folder = ("trial", "2026-11", "kent")
     here.put("p-essex-1", f"{TRIAL}/kent/a.txt.filepart", b"x" * 200_000)
     assert here.exchange.views.sent_deliveries("p-essex-1") == ()
-    here.exchange.amendments.rename(here.visitor("p-essex-1"), folder, b"a.txt.filepart", folder, b"a.txt", replace=False)
+    here.exchange.amendments.rename(
+        here.visitor("p-essex-1"), folder, b"a.txt.filepart", folder, b"a.txt", replace=False
+    )
     assert [view.size for view in here.exchange.views.received("p-kent-1")] == [200_000]
     assert [listed.name for listed in here.exchange.views.sent(here.visitor("p-essex-1"), *folder)] == ["a.txt"]
 
