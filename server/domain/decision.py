@@ -50,7 +50,7 @@ class Decision:
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """What is asked. `sender` is None when only the pair of members is asked about; `period` likewise.
+    """What is asked. `sender` is a person's id, None when only the pair of members is asked about; `period` likewise.
 
     `unusable_keys` maps a holder to why no file can be sealed to it ("expired", "absent", …), for the recipient.
     """
@@ -59,7 +59,7 @@ class Question:
     recipient: str
     exchange: str
     now: datetime
-    sender: Person | None = None
+    sender: str | None = None
     period: Period | None = None
     unusable_keys: Mapping[str, str] | None = None
 
@@ -153,14 +153,22 @@ def _basis(policy: PolicySet, exchange: Exchange) -> list[Rule]:
     ]  # fmt: skip
 
 
-def _sender(policy: PolicySet, person: Person, member: Member, now: datetime) -> list[Rule]:
+def _sender(policy: PolicySet, person_id: str, member: Member, now: datetime) -> list[Rule]:
+    person = policy.person(person_id)
+    known = Rule("SENDER_UNKNOWN", person is not None, f"{person_id} is not a person of this agreement.", "6",
+                 ("people",))  # fmt: skip
+    return [known] if person is None else [known, *_designated(policy, person, member, now)]
+
+
+def _designated(policy: PolicySet, person: Person, member: Member, now: datetime) -> list[Rule]:
     place = ("people", person.id)
     gate = policy.access.training_gate
     until = person.training_valid_until
     trained = gate == "warn" or (until is not None and london_day(now) <= until)
     return [
         Rule("SENDER_NOT_OF_MEMBER", person.member == member.id,
-             f"{person.id} does not belong to {member.called}.", "6", place),
+             f"{person.id} does not belong to {member.called}.", "6",
+             place),
         Rule("SENDER_NOT_DESIGNATED", policy.may(person, "outbox.write"),
              f"{person.id} is not a designated person and cannot send.", "6", (*place, "roles")),
         Rule("TRAINING_EXPIRED", trained,

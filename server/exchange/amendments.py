@@ -9,6 +9,7 @@ from server.domain.decision import Question, decide
 from server.domain.delivery import UNRELEASED, Status
 from server.domain.errors import Missing, Refused
 from server.domain.ledger import Event
+from server.domain.schedule import Period
 from server.exchange.address import is_temporary, resolve
 from server.exchange.delivery import Deliveries
 from server.exchange.dispatch import Dispatch
@@ -18,7 +19,7 @@ from server.exchange.outbox_rows import checksum_of, deliveries_of, latest, plac
 from server.exchange.sessions import Sessions, Visitor
 from server.exchange.uploads import Uploads, key_of
 from server.store import Tx
-from server.store.tables import ConsignmentRow, NilRow
+from server.store.tables import ConsignmentRow, KeyPacketRow, NilRow
 
 
 class Amendments:
@@ -66,17 +67,25 @@ class Amendments:
 
     def _send_staged(self, tx: Tx, row: ConsignmentRow) -> tuple[str, list[str]]:
         in_force = self._ground.in_force_at(tx.session)
-        recipients = row.recipients.split(",")
-        for recipient in recipients:
-            _, unusable = in_force.keys_for(recipient, self._ground.real())
-            question = Question(row.member, recipient, row.exchange, tx.now, sender=row.person, unusable_keys=unusable)
+        tx.revision = in_force.revision
+        packets = self._packets(tx, row)
+        for recipient, mine in packets.items():
+            keys, unusable = in_force.keys_for(recipient, self._ground.real())
+            question = Question(
+                row.member, recipient, row.exchange, tx.now, sender=row.person, period=Period.parse(row.period),
+                unusable_keys=unusable,
+            )  # fmt: skip
             decision = decide(in_force.policy, question)
             if not decision.permit:
                 raise Refused(decision.sentence, code="DENIED")
-        left = [r for r in recipients if self._deliveries.repeated(tx.session, row, r) is None]
+            if {key.fingerprint for key in keys} != set(mine.fingerprints.split(",")):
+                raise Refused("The keys changed since the file arrived; send it again.", code="KEYS_CHANGED")
+        left = [r for r in packets if self._deliveries.repeated(tx.session, row, r) is None]
         if not left:
             sentence = self._dispatch.repeated(tx, row)
             return sentence, self._disposal.discard_staged(tx, row, actor=row.person, why="already received")
+        for recipient in set(packets) - set(left):
+            tx.session.delete(packets[recipient])
         row.staged, row.recipients = False, ",".join(left)
         exchange = self._ground.exchange(row.exchange)
         row.received_at, row.release_at, row.revision = tx.now, tx.now + exchange.release_after, in_force.revision
@@ -85,6 +94,10 @@ class Amendments:
         tx.session.flush()
         unlink = self._deliveries.send(tx, row, left)
         return self._dispatch.received(tx, row, ()), unlink
+
+    def _packets(self, tx: Tx, row: ConsignmentRow) -> dict[str, KeyPacketRow]:
+        query = select(KeyPacketRow).where(KeyPacketRow.consignment == row.id).order_by(col(KeyPacketRow.member))
+        return {packets.member: packets for packets in tx.session.exec(query).all()}
 
     def _retitle(self, tx: Tx, row: ConsignmentRow, *, temporary: bool) -> str:
         rows = deliveries_of(tx.session, row)

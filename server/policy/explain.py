@@ -23,6 +23,7 @@ HOLDS = {
     "PARTY_NOT_SIGNED": "the member has signed",
     "PURPOSE_NOT_STATED": "a purpose of the agreement is stated",
     "LEGAL_BASIS_NOT_STATED": "a legal basis is stated",
+    "SENDER_UNKNOWN": "there is such a person",
     "SENDER_NOT_OF_MEMBER": "the person belongs to the sender",
     "SENDER_NOT_DESIGNATED": "the person is a designated person",
     "TRAINING_EXPIRED": "the person's training is in date",
@@ -51,7 +52,7 @@ def explain(
     member_id = person.member if person is not None else sender
     question = Question(
         sender_member=member_id, recipient=recipient, exchange=exchange, now=now,
-        sender=person, period=period, unusable_keys=unusable_keys or {},
+        sender=person.id if person else None, period=period, unusable_keys=unusable_keys or {},
     )  # fmt: skip
     decision = decide(policy, question)
     asked = f"{now.astimezone(LONDON):%Y-%m-%d %H:%M %Z}"

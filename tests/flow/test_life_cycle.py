@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 import pytest
+from sqlmodel import select
 
 from server.domain.delivery import Status
 from server.domain.errors import Missing, Refused
+from server.store.tables import DeliveryRow, KeyPacketRow
 from tests.conftest import GpgPerson, MakeGpgPerson, MakeSshKey
 from tests.small_exchange import HEADER, SmallExchange, records, small_exchange
 
@@ -365,3 +367,29 @@ def test_after_a_restart_rows_and_spool_agree(here: SmallExchange) -> None:
     said = here.exchange.recover()
     assert len(said) == 3
     assert sorted(spool_files(here)) == sorted([sealed.name, "1" * 32 + ".sealed"])
+
+
+def test_a_temporary_file_is_decided_again_when_it_gets_its_name(here: SmallExchange) -> None:
+    """What was permitted when it arrived is not sent when its period has closed since."""
+    folder = ("trial", "2026-11", "kent")
+    here.exchange.clock.set(datetime(2027, 2, 1, 23, 59, tzinfo=UTC))
+    here.put("p-essex-1", f"{TRIAL}/kent/a.txt.part", b"x")
+    here.exchange.clock.set(datetime(2027, 2, 2, 0, 1, tzinfo=UTC))
+    with pytest.raises(Refused, match="closed on"):
+        here.exchange.amendments.rename(
+            here.visitor("p-essex-1"), folder, b"a.txt.part", folder, b"a.txt", replace=False
+        )
+    assert here.exchange.views.received("p-kent-1") == ()
+
+
+def test_a_broadcast_under_a_temporary_name_leaves_no_packets_for_those_who_have_it(here: SmallExchange) -> None:
+    """Kent has the file already: under its name the broadcast goes to the others alone, and nothing more is kept."""
+    here.put("p-essex-1", f"{TRIAL}/kent/a.txt", b"hello")
+    folder = ("trial", "2026-11", "everyone")
+    here.put("p-essex-1", f"{TRIAL}/everyone/a.txt.part", b"hello")
+    here.exchange.amendments.rename(here.visitor("p-essex-1"), folder, b"a.txt.part", folder, b"a.txt", replace=False)
+    assert len(here.exchange.views.received("p-kent-1")) == len(here.exchange.views.received("p-medway-1")) == 1
+    with here.exchange.ground.store.reading() as session:
+        packets = {(row.consignment, row.member) for row in session.exec(select(KeyPacketRow))}
+        deliveries = {(row.consignment, row.recipient) for row in session.exec(select(DeliveryRow))}
+    assert packets == deliveries

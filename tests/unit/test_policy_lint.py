@@ -124,5 +124,5 @@ def test_explain_answers_for_names_that_do_not_exist() -> None:
 def test_explain_has_words_for_every_rule_that_decides() -> None:
     """Each code that a decision can look at is explained in words when it holds."""
     policy = load_texts(TEXTS)
-    question = Question("essex", "kent", "post16-destinations", NOW, policy.person("p-essex-1"), Period(2026, 11), {})
+    question = Question("essex", "kent", "post16-destinations", NOW, "p-essex-1", Period(2026, 11), {})
     assert {rule.code for rule in decide(policy, question).rules} <= set(HOLDS)
