@@ -18,7 +18,7 @@ import pytest
 from server.domain.agreement import Member, Person
 from server.domain.errors import Busy, Missing, Refused, SafehandError
 from server.exchange.sessions import Visitor
-from server.sftp import wire
+from server.sftp import limits, wire
 from server.sftp.listener import Listener
 
 NOW = datetime(2026, 12, 1, 9, 0, tzinfo=UTC)
@@ -103,7 +103,7 @@ class AnExchange:
         self.log: list[tuple[Any, ...]] = []
         self.files: dict[tuple[tuple[str, ...], str], int] = {}
         self.keys_of: dict[str, str] = {}
-        self.unwelcome = False
+        self.unwelcome = self.put_only = False
         self.arrivals: list[AnArrival] = []
         self.room = True
         self.envelope = bytes(range(256)) * 12000
@@ -120,7 +120,7 @@ class AnExchange:
         someone = Person(
             id=person, member="essex", name="A", roles=frozenset({"designated_person"}), email="a@b.example"
         )
-        return Visitor(someone, member, key, "laptop", put_only=False)
+        return Visitor(someone, member, key, "laptop", put_only=self.put_only)
 
     def welcome(self, visitor: Visitor) -> bool:
         return not self.unwelcome
@@ -592,3 +592,53 @@ async def test_the_flags_say_whether_an_upload_goes_on(world: World) -> None:
         assert world.exchange.log == [
             ("open", b"a.csv", False, False), ("open", b"a.csv", True, False), ("open", b"a.csv", True, True)
         ]  # fmt: skip
+
+
+async def test_a_key_that_may_only_put_sees_and_does_nothing_else(world: World) -> None:
+    """No inbox, no keys, no attest; sending works."""
+    world.exchange.put_only = True
+    async with world.connected() as connection, connection.start_sftp_client() as sftp:
+        assert not {"inbox", "keys", "attest", "link"} & set(await sftp.listdir("/"))
+        for path in ("/inbox", "/inbox/trial/2026-11/kent", "/keys/mine", "/link"):
+            with pytest.raises(asyncssh.SFTPNoSuchFile):
+                await sftp.listdir(path)
+        with pytest.raises(asyncssh.SFTPPermissionDenied):
+            await sftp.open("/attest/D-2026-000001.acknowledged", "wb")
+        async with sftp.open("/outbox/trial/2026-11/kent/a.csv", "wb") as file:
+            await file.write(b"x")
+        assert await world.told(("close", b"a.csv", 1))
+
+
+async def test_a_twenty_first_connection_of_one_person_is_told_why(world: World) -> None:
+    connections = [await asyncssh.connect(
+        "127.0.0.1", world.listener.port, username="p-essex-1", known_hosts=None, client_keys=[world.key], config=None,
+        agent_path=None,
+    ) for _ in range(limits.PER_PERSON)]  # fmt: skip
+    with pytest.raises((asyncssh.DisconnectError, ConnectionError, asyncssh.ChannelOpenError)):
+        async with world.client():
+            pass
+    connections.pop().close()
+    await asyncio.sleep(0.2)
+    async with world.client():
+        pass
+    for connection in connections:
+        connection.close()
+
+
+async def test_closing_the_listener_interrupts_what_is_open_and_returns(world: World) -> None:
+    async with world.client() as client:
+        await client.write(await client.open(), 0, b"x" * 10)
+        began = time.monotonic()
+        await world.listener.close()
+        assert time.monotonic() - began < 4
+        assert ("interrupt", b"a.csv", 10) in world.exchange.log
+
+
+async def test_two_channels_of_one_connection_do_not_wait_for_each_other(world: World) -> None:
+    """An upload without room holds up its own channel only."""
+    world.exchange.room = False
+    async with world.connected() as connection:
+        slow, quick = await Client(connection).begin(), await Client(connection).begin()
+        handle = await slow.open()
+        slow.send(wire.WRITE, handle, bytes(8), wire.text(b"x"))
+        assert (await quick.ask(wire.STAT, wire.text(b"/outbox")))[0] == wire.ATTRS
