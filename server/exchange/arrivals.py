@@ -95,6 +95,8 @@ class Upload:
         self.on_room: Callable[[], None] | None = None
         self.size = 0
         self.failed: SafehandError | None = None
+        self.committed = False
+        """Its bytes belong to a consignment: they are not abandoned any more."""
         self.interrupted_at: float | None = None
         self.holder: Handle | None = None
         self.lock = threading.Lock()

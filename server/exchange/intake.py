@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import timedelta
 
 from sqlmodel import col, select
 
 from server.domain import guard
 from server.domain.decision import Question, decide
-from server.domain.errors import Forbidden, Refused, SafehandError
+from server.domain.errors import Busy, Refused, SafehandError
 from server.domain.ledger import Event
 from server.exchange.address import Address, is_temporary, resolve
 from server.exchange.arrivals import Arrival, Handle, Ignored, Small, Target, Upload
@@ -70,8 +71,9 @@ class Intake:
             raise
         try:
             return self._open(visitor, address, clean, key)
-        except (Refused, Forbidden) as error:
-            self._refusals.record(visitor, address.place, clean, error, address=address)
+        except SafehandError as error:
+            with suppress(Busy):  # a database that is away cannot take the refusal either
+                self._refusals.record(visitor, address.place, clean, error, address=address)
             raise
 
     def _open(self, visitor: Visitor, address: Address, name: str, key: Key) -> Arrival:
@@ -203,23 +205,26 @@ class Intake:
             raise arrival.failed
         upload = arrival.upload
         upload.holder = None
-        sent = False
         try:
-            sentence = self._close_upload(upload)
-            sent = True
-        except Refused as error:
+            return self._close_upload(upload)
+        except SafehandError as error:
             upload.fail(error)
-            target = upload.target
+            self._end_failed(upload, error)
+            raise
+        finally:
+            self._uploads.forget(upload)
+            if not upload.committed:
+                upload.abandon()
+
+    def _end_failed(self, upload: Upload, error: SafehandError) -> None:
+        """Nothing of the file remains, and why is written down as far as the disk and the database allow."""
+        upload.abandon()
+        target = upload.target
+        with suppress(Busy):
             self._refusals.record(
                 target.visitor, target.address.place, target.name, error,
                 findings=upload.check.refusals, address=target.address,
             )  # fmt: skip
-            raise
-        finally:
-            if not sent:
-                upload.abandon()
-            self._uploads.forget(upload)
-        return sentence
 
     def _close_upload(self, upload: Upload) -> str:
         if upload.failed is not None:
@@ -242,6 +247,7 @@ class Intake:
         self._sessions.require(upload.target.visitor)
         with self._ground.transaction() as tx:
             sentence, unlink, kept = self._commit(tx, upload, sealed, summary)
+        upload.committed = kept
         if kept:
             upload.draft.place()
         else:
