@@ -41,7 +41,8 @@ def explain(
     settings = settings_for(data)
     with opened(settings) as server:
         policy = load(policies) if policies else server.policy
-        lines = explained(policy, sender, recipient, exchange, server.now())
+        unusable = None if policies else server.ground.in_force.keys_for(recipient, server.ground.real())[1]
+        lines = explained(policy, sender, recipient, exchange, server.now(), unusable_keys=unusable)
     for line in lines:
         typer.echo(line)
     if not lines[0].startswith("PERMIT"):

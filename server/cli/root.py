@@ -26,9 +26,7 @@ Prove it:     safehand ledger verify
 
 Every command takes --data DIR (or SAFEHAND_DATA). Settings are SAFEHAND_* variables; the README lists them.
 """
-EPILOG = (
-    "Exit codes: 0 done · 1 refused, or a check failed · 2 wrong usage · 3 the machine or its settings are not ready."
-)
+EPILOG = "Exit codes: 0 done. 1 refused, or a check failed. 2 wrong usage. 3 the machine or its settings are not ready."
 
 app = typer.Typer(
     name="safehand",

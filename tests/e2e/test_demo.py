@@ -63,6 +63,14 @@ def test_the_period_is_the_month_before(demo: DemoProcess) -> None:
     assert demo.period() == "2026-11"
 
 
+def test_access_is_explained_with_the_keys_in_force(demo: DemoProcess) -> None:
+    """With its keys filled in Medway can receive: PERMIT, exit code 0; Brighton and Hove cannot."""
+    done = demo.safehand("access", "explain", "essex", "medway", "post16-destinations")
+    assert done.returncode == 0, done.stdout
+    assert done.stdout.startswith("PERMIT")
+    assert demo.safehand("access", "explain", "essex", "brighton-hove", "post16-destinations").returncode == 1
+
+
 def test_a_second_server_on_the_same_folder_is_refused(demo: DemoProcess) -> None:
     """One sentence, exit code 3, and the first goes on."""
     done = subprocess.run(

@@ -1,0 +1,179 @@
+"""The commands as an administrator types them, on a data folder of their own, one after another."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.demo_process import PYTHON, ROOT, until
+
+Safehand = Callable[..., subprocess.CompletedProcess[str]]
+pytestmark = pytest.mark.timeout(240)
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where the exchange of these tests lives."""
+    return tmp_path_factory.mktemp("cli") / "data"
+
+
+@pytest.fixture(scope="module")
+def safehand(data: Path) -> Safehand:
+    """`safehand(...)` runs the command on `data`, with its settings in the environment."""
+
+    def run(*arguments: str) -> subprocess.CompletedProcess[str]:
+        done = subprocess.run(
+            [*PYTHON, *arguments],
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=60,
+            cwd=ROOT,
+            env={**os.environ, "SAFEHAND_DATA": str(data)},
+        )
+        assert "Traceback" not in done.stderr
+        return done
+
+    return run
+
+
+@pytest.fixture(scope="module")
+def exchange(safehand: Safehand) -> Safehand:
+    """The same, after `init` and `policy apply`."""
+    assert safehand("init").returncode == 0
+    done = safehand("policy", "apply", "policies/ccis-v2")
+    assert done.returncode == 0, done.stderr
+    assert "is in force" in done.stdout
+    return safehand
+
+
+def test_before_init_every_command_says_so(tmp_path: Path) -> None:
+    """Exit code 3, one sentence, and nothing is made by asking."""
+    absent = tmp_path / "absent"
+    for command in (["ledger", "verify"], ["serve"], ["invite", "p-kent-1"], ["suspend", "p-kent-1"]):
+        done = subprocess.run(
+            [*PYTHON, *command, "--data", str(absent)], capture_output=True, text=True, check=False, cwd=ROOT
+        )
+        assert done.returncode == 3
+        assert "safehand init" in done.stderr
+        assert len(done.stderr.splitlines()) == 1
+    assert not absent.exists()
+
+
+def test_init_may_be_repeated(exchange: Safehand, data: Path) -> None:
+    """The second time changes nothing: the same key, the same ledger."""
+    before = (data / "ssh" / "host_ed25519").read_bytes(), exchange("ledger", "show").stdout
+    assert exchange("init").returncode == 0
+    assert ((data / "ssh" / "host_ed25519").read_bytes(), exchange("ledger", "show").stdout) == before
+
+
+def test_access_explain_answers_by_its_exit_code(exchange: Safehand) -> None:
+    """Brighton and Hove is not ready, Medway has no key yet: denied, exit code 1, with rules, clauses and places."""
+    done = exchange("access", "explain", "essex", "brighton-hove", "post16-destinations")
+    assert done.returncode == 1
+    assert done.stdout.startswith("DENY")
+    assert ".yaml:" in done.stdout
+    done = exchange("access", "explain", "essex", "medway", "trial")
+    assert done.returncode == 1
+    assert "RECIPIENT_KEY_UNUSABLE" in done.stdout
+
+
+def test_a_broken_policy_is_told_with_every_place(exchange: Safehand, tmp_path: Path) -> None:
+    """`lint` and `apply` name file, line and column, exit with 1, and what is in force stays."""
+    for path in (ROOT / "policies" / "ccis-v2").iterdir():
+        (tmp_path / path.name).write_text(path.read_text())
+    people = tmp_path / "people.yaml"
+    people.write_text(people.read_text().replace("member: kent", "member: knet"))
+    before = exchange("ledger", "show").stdout
+    for command in ("lint", "apply"):
+        done = exchange("policy", command, str(tmp_path))
+        assert done.returncode == 1
+        assert "people.yaml:" in done.stderr
+        assert "kent" in done.stderr
+    assert exchange("ledger", "show").stdout == before
+
+
+def test_people_are_invited_suspended_and_resumed_by_two(exchange: Safehand) -> None:
+    """An invitation is a link; a suspension is at once; one person cannot lift it alone."""
+    assert "/desk/in/" in exchange("invite", "g-kent").stdout
+    assert exchange("invite", "nobody").returncode == 1
+    assert exchange("suspend", "p-kent-1").returncode == 0
+    assert exchange("invite", "p-kent-1").returncode == 1
+    assert exchange("resume", "p-kent-1", "--by", "g-kent").returncode == 0
+    assert exchange("invite", "p-kent-1").returncode == 1
+    assert exchange("resume", "p-kent-1", "--by", "g-kent-2").returncode == 0
+    assert exchange("invite", "p-kent-1").returncode == 0
+
+
+def test_the_clock_of_a_real_exchange_cannot_be_moved(exchange: Safehand) -> None:
+    """Only a demo's: exit code 1."""
+    done = exchange("clock", "set", "2030-01-01T00:00")
+    assert done.returncode == 1
+    assert "demo" in done.stderr
+
+
+@pytest.fixture
+def server(exchange: Safehand, data: Path) -> Iterator[subprocess.Popen[str]]:
+    """`safehand serve` on free ports, ready."""
+    process = subprocess.Popen(
+        [*PYTHON, "serve", "--sftp-port", "0", "--web-port", "0", "--data", str(data)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        cwd=ROOT,
+    )
+    assert process.stdout is not None
+    assert process.stdout.readline() == "ready\n"
+    yield process
+    process.kill()
+    process.communicate()
+
+
+def test_serve_answers_health_and_a_doctor_and_ends_by_sigterm(
+    exchange: Safehand, server: subprocess.Popen[str]
+) -> None:
+    """Up: `doctor` finds nothing wrong and links lead to it. SIGTERM: exit code 0; then `doctor --health` says so."""
+    link = exchange("invite", "g-essex").stdout.strip()
+    with urllib.request.urlopen(link.partition("/desk")[0] + "/healthz", timeout=5) as answer:
+        assert answer.status == 200
+    assert exchange("doctor", "--health").returncode == 0
+    done = exchange("doctor")
+    assert "ok    server" in done.stdout, done.stdout
+    assert exchange("serve").returncode == 3
+    server.send_signal(signal.SIGTERM)
+    assert server.wait(6) == 0
+    assert exchange("doctor", "--health").returncode == 1
+    with pytest.raises(urllib.error.URLError):
+        urllib.request.urlopen(link, timeout=5)
+
+
+def test_a_command_beside_the_server_leaves_its_signing_key_alone(
+    exchange: Safehand, server: subprocess.Popen[str], data: Path
+) -> None:
+    """The server's gpg-agent outlives `ledger verify`, and ends with the server."""
+    agents = _agents(data)
+    assert agents
+    assert exchange("ledger", "verify").returncode == 0
+    assert _agents(data) == agents
+    server.send_signal(signal.SIGTERM)
+    server.wait(6)
+    until(lambda: not _agents(data))
+
+
+def _agents(data: Path) -> list[str]:
+    found = []
+    for process in Path("/proc").iterdir():
+        try:
+            line = (process / "cmdline").read_bytes()
+        except OSError:
+            continue
+        if process.name.isdigit() and b"gpg-agent" in line and str(data).encode() in line:
+            found.append(process.name)
+    return sorted(found)
