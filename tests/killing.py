@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import random
 import signal
+import sqlite3
 import threading
 import time
+from datetime import timedelta
 from pathlib import Path
 
 from server.cli.examples import records
+from server.domain.ledger import moment_of
 from tests.demo_process import DELIVERY, DemoProcess, until
 
 MIB = 1024 * 1024
@@ -99,10 +103,10 @@ def ctrl_c_during_a_put(demo: DemoProcess, *, mib: int) -> None:
     held = {found for entry in entries for found in DELIVERY.findall(entry["subjects"])}
     assert held
     assert not held & set(demo.inbox("p-kent-1", f"{exchange}/{period}/essex"))
-    consignment = demo.sftp("p-essex-1", "ls -1 attest").stdout
-    assert "all-there" in consignment, consignment
-    name = next(line.strip() for line in consignment.splitlines() if "all-there" in line).removeprefix("attest/")
-    answer = name.removesuffix(".txt")
+    asked = next(entry for entry in entries if '"hold":"completeness"' in entry["data"])
+    consignment = next(found for found in json.loads(asked["subjects"]) if found.startswith("C-"))
+    assert buttons_of(demo, "p-essex-1", consignment) == {"all-there", "discard"}
+    answer = f"{consignment}.all-there"
     (demo.work / answer).write_bytes(b"")
     assert demo.sftp("p-essex-1", f"put {answer} attest/").returncode == 0
     last_at = demo.ledger(last)[-1]["at"]
@@ -111,12 +115,17 @@ def ctrl_c_during_a_put(demo: DemoProcess, *, mib: int) -> None:
     assert no_plaintext(demo, ROW.encode())
 
 
+def buttons_of(demo: DemoProcess, person: str, subject: str) -> set[str]:
+    """The verbs of the buttons that this person's notices have about a subject, as the database has them."""
+    with sqlite3.connect(demo.folder / "safehand.db") as database:
+        notices = [
+            json.loads(body) for (body,) in database.execute("SELECT body FROM notice WHERE person = ?", (person,))
+        ]
+    return {button["verb"] for notice in notices for button in notice["buttons"] if button["subject"] == subject}
+
+
 def later(stored: str) -> str:
     """Ten minutes after a ledger entry's time, as ISO text."""
-    from datetime import timedelta
-
-    from server.domain.ledger import moment_of
-
     return (moment_of(stored) + timedelta(minutes=10)).isoformat()
 
 
