@@ -223,6 +223,7 @@ class Views:
             "may_send": self._ground.policy.may(person, "outbox.write"),
             "may_receive": self._may(visitor, "inbox.read"),
             "exchanges": [self._ground.exchange(e) for e in self.outbox_exchanges(visitor)],
+            "example": self._example(visitor),
             "period": str(current_period(self._ground.now())),
             "due": self._due_lines(visitor, person),
         }
@@ -230,6 +231,11 @@ class Views:
             self._documents.text("README.txt", "mailbox/README.txt", facts),
             self._documents.text("DUE.txt", "mailbox/DUE.txt", facts),
         )
+
+    def _example(self, visitor: Visitor) -> str:
+        """A member that this person could send to, for the examples in README.txt."""
+        folders = [name for e in self.outbox_exchanges(visitor) for name in self.outbox_folders(visitor, e)]
+        return folders[0] if folders else "member"
 
     def _due_lines(self, visitor: Visitor, person: Person) -> list[str]:
         lines: list[str] = []
