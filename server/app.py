@@ -81,6 +81,7 @@ async def run(
     _heed_signals(end)
     async with contextlib.AsyncExitStack() as stack:
         stack.push_async_callback(asyncio.to_thread, exchange.close)
+        exchange.intake.resume_seconds = settings.resume_minutes * 60.0
         for sentence in await asyncio.to_thread(exchange.recover):
             log.info("recovered", what=sentence)
         door = _bound(settings.web_host, settings.web_port, "SAFEHAND_WEB_PORT")
@@ -95,7 +96,7 @@ async def run(
         web = _Web(_web_config(web_app(exchange, inside.routes), settings))
         await _enter(stack, [web.serve(sockets=[door]), *(task() for task in inside.tasks)], web)
         await web.up.wait()
-        ready(Addresses(settings.sftp_host, listener.port, web_url, public))
+        await asyncio.to_thread(ready, Addresses(settings.sftp_host, listener.port, web_url, public))
         await end.wait()
         log.info("ending")
 

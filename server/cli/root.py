@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from importlib.metadata import version as installed_version
 from typing import Annotated
@@ -72,6 +73,7 @@ _root.__doc__ = HELP
 def main() -> None:
     """Run the command that the arguments name, and exit with its code."""
     sys.excepthook = unexpected
+    os.umask(0o077)
     try:
         app()
     except (SafehandError, SettingsInvalid, OSError) as error:

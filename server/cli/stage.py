@@ -90,28 +90,41 @@ def run(folder: Path, sftp_port: int | None, web_port: int | None, moment: datet
 
 def prepare(folder: Path, settings: Settings, moment: datetime | None) -> Demo:
     """Exchange, people, policy and clock as a demo needs them; what is there already stays as it is."""
-    source = settings.policies or find_policies()
-    policy = load(folder / "policies" if (folder / "policies").is_dir() else source)
-    show = Demo(folder, settings, tuple(people_of(policy, folder)), tuple(recoveries_of(policy, folder)))
     serving.make(settings, "Safehand demo", at=moment)
     exchange = Exchange.open(folder, database_url=settings.database, templates=find_templates())
     try:
         if moment is not None:
             _start_clock(exchange, moment)
-        key = exchange.ground.key
-        _replace(folder / "exchange.asc", key.armored)
-        if any(not holder.folder.is_dir() for holder in show.holders):
-            typer.echo(f"Making keys for {len(show.people)} fictional people ...", err=True)
-        make_keys(show.holders, key.armored, key.fingerprint)
+        _replace(folder / "exchange.asc", exchange.ground.key.armored)
+        begun = exchange.ground.has_policy
+        show = _begun(folder, settings, exchange) if begun else _begin(folder, settings, exchange)
         ready_sockets(show.holders)
-        if not (folder / "policies").is_dir():
-            filled_policy(source, folder / "policies", show.people, show.recoveries)
-        if not exchange.ground.has_policy:
-            exchange.revisions.apply(read_texts(folder / "policies"), by="operator")
         write_examples(exchange.policy, folder / "examples")
     finally:
         exchange.close()
     return show
+
+
+def _begin(folder: Path, settings: Settings, exchange: Exchange) -> Demo:
+    """The first start, or one that an earlier one did not reach the end of: keys for everybody, then the policy."""
+    source, target = settings.policies or find_policies(), folder / "policies"
+    policy = load(target if target.is_dir() else source)
+    show = Demo(folder, settings, tuple(people_of(policy, folder)), tuple(recoveries_of(policy, folder)))
+    typer.echo(f"Making keys for {len(show.people)} fictional people ...", err=True)
+    key = exchange.ground.key
+    make_keys(show.holders, key.armored, key.fingerprint)
+    if not target.is_dir():
+        filled_policy(source, target, show.people, show.recoveries)
+    exchange.revisions.apply(read_texts(target), by="operator")
+    return show
+
+
+def _begun(folder: Path, settings: Settings, exchange: Exchange) -> Demo:
+    """A later start: the policy in force counts, whatever its files say now; whoever was added since has own keys."""
+    policy = exchange.policy
+    people = [holder for holder in people_of(policy, folder) if holder.folder.is_dir()]
+    recoveries = [holder for holder in recoveries_of(policy, folder) if holder.folder.is_dir()]
+    return Demo(folder, settings, tuple(people), tuple(recoveries))
 
 
 def _start_clock(exchange: Exchange, moment: datetime) -> None:
