@@ -145,7 +145,12 @@ def without_ssh_keys(lines: list[str], key_line: int) -> str:
 
 
 def test_ctrl_c_ends_it_in_time_and_the_same_folder_goes_on(demo: DemoProcess) -> None:
-    """SIGINT ends it within 5 seconds with exit code 0; started again: same people, same ledger, new links."""
+    """SIGINT ends it within 5 seconds with exit code 0; started again: same people, same ledger, new links.
+
+    The policy in force counts, not what its files say meanwhile; who is suspended stays so and gets no link.
+    """
+    assert demo.safehand("suspend", "p-medway-1").returncode == 0
+    (demo.folder / "policies" / "people.yaml").write_text("- this is no policy any more\n")
     before, last = dict(demo.told), demo.ledger()[-1]["number"]
     assert demo.end(signal.SIGINT) < 5
     assert demo.process is not None
@@ -153,6 +158,7 @@ def test_ctrl_c_ends_it_in_time_and_the_same_folder_goes_on(demo: DemoProcess) -
     demo.start()
     assert demo.told["exchange_key"] == before["exchange_key"]
     assert demo.person("p-kent-1")["ssh_key"] == next(p for p in before["people"] if p["id"] == "p-kent-1")["ssh_key"]
+    assert demo.person("p-medway-1")["desk"] is None
     assert demo.person("p-kent-1")["desk"] not in [person["desk"] for person in before["people"]]
     assert demo.ledger()[-1]["number"] >= last
     assert demo.period() == "2026-11"
