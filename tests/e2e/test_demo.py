@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import signal
 import sqlite3
 import subprocess
@@ -110,12 +111,12 @@ def test_a_key_taken_out_of_the_policy_ends_its_sessions(demo: DemoProcess) -> N
     lines = before.splitlines(keepends=True)
     number = next(number for number, line in enumerate(lines) if mine in line)
     command = demo.sftp_command("p-medway-1")
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT) as client:
+    pipe = subprocess.PIPE
+    with subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=subprocess.STDOUT, bufsize=0) as client:
         assert client.stdin is not None
         assert client.stdout is not None
         client.stdin.write(b"ls\n")
-        client.stdin.flush()
-        until(lambda: b"outbox" in client.stdout.read1())  # type: ignore[union-attr, attr-defined]
+        until(lambda: b"outbox" in os.read(client.stdout.fileno(), 65536))  # type: ignore[union-attr]
         people.write_text(without_ssh_keys(lines, number))
         done = demo.safehand("policy", "apply", str(people.parent))
         assert done.returncode == 0, done.stderr
@@ -133,7 +134,6 @@ def _gone(client: subprocess.Popen[bytes]) -> bool:
     assert client.stdin is not None
     with contextlib.suppress(BrokenPipeError):
         client.stdin.write(b"-ls\n")
-        client.stdin.flush()
     return client.poll() is not None
 
 
