@@ -38,11 +38,15 @@ log = structlog.get_logger("app")
 
 @dataclass(frozen=True, slots=True)
 class Addresses:
-    """Where a started server listens. `host_key` is the SSH host key's public line."""
+    """Where a started server listens. `host_key` is the SSH host key's public line.
+
+    `web_url` is what people use, `local_url` what this machine uses: they differ behind a proxy.
+    """
 
     sftp_host: str
     sftp_port: int
     web_url: str
+    local_url: str
     host_key: str
 
 
@@ -86,7 +90,7 @@ async def run(
             log.info("recovered", what=sentence)
         door = _bound(settings.web_host, settings.web_port, "SAFEHAND_WEB_PORT")
         stack.callback(door.close)
-        web_url = settings.desk_url(door.getsockname()[1])
+        web_url, local_url = settings.desk_url(door.getsockname()[1]), settings.local_url(door.getsockname()[1])
         inside = await asyncio.to_thread(parts, web_url)
         jobs = Jobs(exchange)
         jobs.start()
@@ -96,7 +100,7 @@ async def run(
         web = _Web(_web_config(web_app(exchange, inside.routes), settings))
         await _enter(stack, [web.serve(sockets=[door]), *(task() for task in inside.tasks)], web)
         await web.up.wait()
-        await asyncio.to_thread(ready, Addresses(settings.sftp_host, listener.port, web_url, public))
+        await asyncio.to_thread(ready, Addresses(settings.sftp_host, listener.port, web_url, local_url, public))
         await end.wait()
         log.info("ending")
 

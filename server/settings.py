@@ -73,8 +73,10 @@ class Settings(BaseSettings):
 
     def desk_url(self, port: int) -> str:
         """Where people reach the desk, without a slash at the end, when the web side listens on `port`."""
-        if self.web_url:
-            return self.web_url.rstrip("/")
+        return self.web_url.rstrip("/") if self.web_url else self.local_url(port)
+
+    def local_url(self, port: int) -> str:
+        """Where this machine itself reaches the web side that listens on `port`."""
         scheme = "https" if self.tls_cert else "http"
         host = "127.0.0.1" if self.web_host in {"", "0.0.0.0", "::"} else self.web_host  # noqa: S104  said, not bound
         return f"{scheme}://{f'[{host}]' if ':' in host else host}:{port}"

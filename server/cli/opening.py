@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -65,19 +65,20 @@ def is_demo(data: Path) -> bool:
     return (data / DEMO_MARK).is_file()
 
 
-def running_web_url(data: Path) -> str | None:
-    """Where the desk of the server on this data folder was last reached, as it wrote down itself."""
+def running_web_url(data: Path, kind: Literal["web", "local"] = "web") -> str | None:
+    """Where people ("web") or this machine ("local") reach the desk, as the server wrote down at its last start."""
     try:
         found = json.loads((data / "addresses.json").read_text())
     except (OSError, ValueError):
         return None
-    url = found.get("web")
+    url = found.get(kind)
     return url if isinstance(url, str) else None
 
 
 def write_addresses(data: Path, addresses: Addresses) -> None:
     """Note where the server listens, for commands that print links; replaced atomically."""
-    text = json.dumps({"sftp": {"host": addresses.sftp_host, "port": addresses.sftp_port}, "web": addresses.web_url})
+    sftp = {"host": addresses.sftp_host, "port": addresses.sftp_port}
+    text = json.dumps({"sftp": sftp, "web": addresses.web_url, "local": addresses.local_url})
     draft = data / "addresses.json.new"
     draft.write_text(text + "\n")
     draft.replace(data / "addresses.json")
