@@ -32,6 +32,7 @@ from server.exchange.uploads import Uploads
 from server.exchange.views import Views
 from server.notices import Notices
 from server.seal.exchange_key import ExchangeKey
+from server.seal.gpg import SealError
 from server.store import Spool, Store
 from server.store.migrate import migrate, require_current
 from server.store.tables import ConsignmentRow
@@ -76,9 +77,7 @@ class Exchange:
         migrate(store)
         secret = data / "secrets" / "signing-passphrase"
         secret.parent.mkdir(mode=0o700, exist_ok=True)
-        key = ExchangeKey.open(data / "gnupg", secret) if secret.exists() else None
-        if key is None:
-            key = ExchangeKey.create(data / "gnupg", secret, name)
+        key = _own_key(data / "gnupg", secret, name)
         ground = Ground(data, store, Spool(data / "spool"), key, Notices(templates))
         if store.head()[0] == 0:
             if at is not None:
@@ -146,3 +145,14 @@ class Exchange:
         self.uploads.abandon_all()
         self.ground.key.close()
         self.ground.store.close()
+
+
+def _own_key(home: Path, secret: Path, name: str) -> ExchangeKey:
+    """The signing key made before, or a new one, also when an earlier `init` was interrupted before it had one."""
+    if secret.exists():
+        try:
+            return ExchangeKey.open(home, secret)
+        except SealError as error:
+            if error.code != "KEY_MISSING":
+                raise
+    return ExchangeKey.create(home, secret, name)
