@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from datetime import datetime
 from typing import Any
 
+from psycopg.errors import UndefinedTable
 from sqlalchemy import Engine, create_engine, event, text
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import DBAPIError
@@ -22,6 +23,12 @@ from server.store.tables import CounterRow, HeadRow, LedgerRow, NoticeRow
 
 BUSY = "The exchange's database is busy or away; nothing was changed. Try again in a minute."
 _WAIT_SECONDS = 8
+_POSTGRESQL = {
+    "connect_timeout": 5,
+    "tcp_user_timeout": _WAIT_SECONDS * 1000,
+    "options": f"-c lock_timeout={_WAIT_SECONDS}s",
+}
+"""Whoever waits for PostgreSQL is told within ten seconds: no answer, a lost network, a lock that somebody holds."""
 
 
 class Tx:
@@ -144,14 +151,18 @@ def _translated() -> Iterator[None]:
     try:
         yield
     except (DBAPIError, PoolTimeout) as error:
-        if isinstance(error, DBAPIError) and "no such table" in str(error.orig):
+        if isinstance(error, DBAPIError) and _lacks_tables(error.orig):
             raise Misconfigured("The database has no tables yet; run `safehand init` first.") from error
         raise Busy(BUSY) from error
 
 
+def _lacks_tables(cause: BaseException | None) -> bool:
+    return isinstance(cause, UndefinedTable) or "no such table" in str(cause)
+
+
 def _engine(url: str, *, sqlite: bool) -> Engine:
     if not sqlite:
-        return create_engine(url, pool_pre_ping=True, pool_timeout=_WAIT_SECONDS, connect_args={"connect_timeout": 5})
+        return create_engine(url, pool_pre_ping=True, pool_timeout=_WAIT_SECONDS, connect_args=_POSTGRESQL)
     engine = create_engine(url, connect_args={"timeout": _WAIT_SECONDS, "check_same_thread": False}, pool_size=20)
 
     @event.listens_for(engine, "connect")

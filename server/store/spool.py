@@ -57,6 +57,11 @@ class Draft:
         except OSError as error:
             raise trouble(error) from error
 
+    def leave(self) -> None:
+        """Let go of a settled file whose row may or may not be there: `recover` finishes or deletes it."""
+        os.close(self.fd)
+        self.fd, self.named = -1, False
+
     def place(self) -> None:
         """After the row is committed: give it its final name, and let go of the descriptor.
 

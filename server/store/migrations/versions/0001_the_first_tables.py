@@ -15,6 +15,11 @@ _SQLITE = [
     f"CREATE TRIGGER ledger_no_{verb} BEFORE {verb.upper()} ON ledger"
     " BEGIN SELECT RAISE(ABORT, 'the ledger is append-only'); END"
     for verb in ("update", "delete")
+] + [
+    # REPLACE deletes without asking the delete trigger (recursive_triggers is off): a number is given once.
+    "CREATE TRIGGER ledger_no_replace BEFORE INSERT ON ledger"
+    " WHEN EXISTS (SELECT 1 FROM ledger WHERE number = NEW.number)"
+    " BEGIN SELECT RAISE(ABORT, 'the ledger is append-only'); END"
 ]
 _POSTGRESQL = [
     "CREATE FUNCTION ledger_append_only() RETURNS trigger LANGUAGE plpgsql AS"
