@@ -71,7 +71,7 @@ class SmallExchange:
 
     def collect(self, delivery: str, person: str = "p-kent-2") -> None:
         """`get`: every byte, then a close."""
-        reading = self.exchange.delivery.read(self.visitor(person), delivery)
+        reading = self.exchange.collection.read(self.visitor(person), delivery)
         served = reading.read(0, reading.size)
         reading.served(0, len(served))
         reading.close(by_client=True)

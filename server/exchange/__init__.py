@@ -13,6 +13,7 @@ from server.exchange.acknowledgement import Acknowledgements
 from server.exchange.amendments import Amendments
 from server.exchange.attest import Attest
 from server.exchange.clock import Clock
+from server.exchange.collection import Collection
 from server.exchange.condition import Condition
 from server.exchange.delivery import Deliveries
 from server.exchange.dispatch import Dispatch
@@ -47,7 +48,8 @@ class Exchange:
         self.ground = ground
         self.sessions = Sessions(ground)
         telling, disposal = Telling(ground), Disposal(ground)
-        self.delivery = Deliveries(ground, self.sessions, telling, disposal)
+        self.collection = Collection(ground, self.sessions, telling)
+        self.delivery = Deliveries(ground, telling, disposal, self.collection)
         dispatch, self.uploads = Dispatch(ground, self.delivery), Uploads()
         self.intake = Intake(ground, self.sessions, self.delivery, disposal, Refusals(ground), dispatch, self.uploads)
         self.amendments = Amendments(ground, self.sessions, self.delivery, disposal, dispatch, self.uploads)
@@ -77,7 +79,7 @@ class Exchange:
         migrate(store)
         secret = data / "secrets" / "signing-passphrase"
         secret.parent.mkdir(mode=0o700, exist_ok=True)
-        key = _own_key(data / "gnupg", secret, name)
+        key = _own_key(data / "gnupg", secret, name, fresh=store.head()[0] == 0)
         ground = Ground(data, store, Spool(data / "spool"), key, Notices(templates))
         if store.head()[0] == 0:
             if at is not None:
@@ -119,6 +121,7 @@ class Exchange:
         if not self.ground.has_policy:
             return
         self.delivery.release_due()
+        self.collection.settle_owed()
         self.intake.give_up()
 
     def recover(self, *, older_than: float = 0) -> list[str]:
@@ -147,12 +150,12 @@ class Exchange:
         self.ground.store.close()
 
 
-def _own_key(home: Path, secret: Path, name: str) -> ExchangeKey:
-    """The signing key made before, or a new one, also when an earlier `init` was interrupted before it had one."""
+def _own_key(home: Path, secret: Path, name: str, *, fresh: bool) -> ExchangeKey:
+    """The signing key made before, or a new one; one whose making was cut short only while the ledger is empty."""
     if secret.exists():
         try:
             return ExchangeKey.open(home, secret)
         except SealError as error:
-            if error.code != "KEY_MISSING":
+            if not fresh or error.code != "KEY_MISSING":
                 raise
     return ExchangeKey.create(home, secret, name)

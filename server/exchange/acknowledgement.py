@@ -61,7 +61,14 @@ class Acknowledgements:
             if row.status != kind:
                 row.status = move(row.status, Status(kind))
             row.problem, row.problem_by = tidy, person.id
-            self._moved(tx, row, consignment, person, f"delivery.{kind}", {"via": via, "reason": tidy})
+            self._moved(
+                tx,
+                row,
+                consignment,
+                person,
+                f"delivery.{kind}",
+                {"via": via, "reason": guard.short_hash(tidy.encode())},
+            )
         word = "Your question" if kind == "queried" else "Your rejection"
         return Outcome(f"{word} of {delivery_id} is with {self._sender(consignment)}.", changed=True)
 

@@ -62,7 +62,7 @@ class Amendments:
                 sentence, unlink = self._send_staged(tx, row)
             else:
                 sentence, unlink = self._retitle(tx, row, temporary=temporary), []
-        self._disposal.unlink(unlink)
+        self._deliveries.after_commit(unlink)
         return sentence
 
     def _send_staged(self, tx: Tx, row: ConsignmentRow) -> tuple[str, list[str]]:
@@ -115,13 +115,12 @@ class Amendments:
             return None
         upload = self._uploads.take(key_of(visitor, folder, clean))
         if upload is not None:
-            upload.fail(Refused("The file was removed while it was being sent.", code="REMOVED"))
-            upload.abandon()
+            upload.give_way(Refused("The file was removed while it was being sent.", code="REMOVED"))
             return "The unfinished upload is gone."
         place = place_of(folder)
         with self._ground.transaction() as tx:
             sentence, unlink = self._remove(tx, visitor, place, clean)
-        self._disposal.unlink(unlink)
+        self._deliveries.after_commit(unlink)
         return sentence
 
     def _remove(self, tx: Tx, visitor: Visitor, place: tuple[str, str, str], name: str) -> tuple[str, list[str]]:

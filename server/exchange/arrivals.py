@@ -99,7 +99,8 @@ class Upload:
         """Its bytes belong to a consignment: they are not abandoned any more."""
         self.interrupted_at: float | None = None
         self.holder: Handle | None = None
-        self.lock = threading.Lock()
+        self._lock = threading.Lock()
+        self._claimed = False
         self._waiting: dict[int, bytes] = {}
         self._waiting_bytes = 0
         self._writes = 0
@@ -183,8 +184,20 @@ class Upload:
             return self.size in BLOCKS
         return self._last[1] == self._longest
 
+    def claim(self) -> bool:
+        """True for the first who ends this upload, by its close or by giving it up; nobody else may touch it then."""
+        with self._lock:
+            first, self._claimed = not self._claimed, True
+        return first
+
+    def give_way(self, error: SafehandError) -> None:
+        """End it for a reason that its own client is told when it next writes or closes. Not while it is closing."""
+        self.fail(error)
+        if self.claim():
+            self.abandon()
+
     def abandon(self) -> None:
-        """Nothing of it remains: not gpg, not a file."""
+        """Nothing of it remains: not gpg, not a file. For whoever claimed it."""
         if self.sealing is not None:
             self.sealing.abort()
         self.draft.discard()

@@ -2,24 +2,24 @@
 
 from __future__ import annotations
 
-import os
-import threading
 from collections.abc import Iterable
 from dataclasses import dataclass
 
 from sqlmodel import Session, col, select
 
 from server.domain.agreement import Person
-from server.domain.delivery import CURRENT, UNRELEASED, VISIBLE, Status, move
-from server.domain.errors import Busy, Forbidden, Missing, Refused
+from server.domain.decision import Question, decide
+from server.domain.delivery import CURRENT, UNRELEASED, Status, move
+from server.domain.errors import Forbidden, Missing, Refused
 from server.domain.ledger import Event, Fact
 from server.domain.schedule import clock_words, use_by
+from server.exchange.collection import Collection
 from server.exchange.disposal import Disposal
 from server.exchange.ground import Ground
-from server.exchange.sessions import Sessions, Visitor
+from server.exchange.outbox_rows import deliveries_of, pair_of
 from server.exchange.telling import Telling
 from server.store import Tx
-from server.store.tables import ConsignmentRow, DeliveryRow, KeyPacketRow
+from server.store.tables import ConsignmentRow, DeliveryRow
 
 _BATCH = 200
 
@@ -35,12 +35,15 @@ class Outcome:
 class Deliveries:
     """Every move of a delivery but the acknowledgement."""
 
-    def __init__(self, ground: Ground, sessions: Sessions, telling: Telling, disposal: Disposal) -> None:
-        self._ground, self._sessions, self._telling, self._disposal = ground, sessions, telling, disposal
-        self._served: dict[tuple[str, str], Served] = {}
-        self._lock = threading.Lock()
+    def __init__(self, ground: Ground, telling: Telling, disposal: Disposal, collection: Collection) -> None:
+        self._ground, self._telling, self._disposal, self._collection = ground, telling, disposal, collection
 
-    # -- sending (called by intake, inside its transaction)
+    def after_commit(self, unlink: Iterable[str]) -> None:
+        """What follows a commit: whoever still reads what ended is stopped, and bytes that nobody may read go."""
+        self._collection.stop_readers()
+        self._disposal.unlink(unlink)
+
+    # -- sending (inside the caller's transaction)
 
     def send(self, tx: Tx, consignment: ConsignmentRow, recipients: Iterable[str]) -> list[str]:
         """Give every recipient its delivery: held, waiting for release, or available at once. Blobs to unlink."""
@@ -95,9 +98,9 @@ class Deliveries:
         return list(session.exec(query).all())
 
     def repeated(self, session: Session, consignment: ConsignmentRow, recipient: str) -> DeliveryRow | None:
-        """The current delivery of the same name and content, if there is one."""
+        """The recipient's newest delivery of this name, if it has the same content and is current."""
         priors = self._priors(session, consignment, recipient, one_file=False)
-        return next((row for row, old in priors if old.sha256 == consignment.sha256), None)
+        return priors[-1][0] if priors and priors[-1][1].sha256 == consignment.sha256 else None
 
     def _undo_unreleased(self, tx: Tx, new: ConsignmentRow, row: DeliveryRow, *, one_file: bool) -> list[str]:
         unlink: list[str] = []
@@ -125,14 +128,19 @@ class Deliveries:
         unlink: list[str] = []
         with self._ground.transaction() as tx:
             for delivery_id in due:
-                row, consignment = _pair(tx.session, delivery_id)
+                row, consignment = pair_of(tx.session, delivery_id)
                 if row.status is Status.SENT and consignment.release_at <= tx.now:
                     unlink += self._release(tx, row, consignment)
-        self._disposal.unlink(unlink)
+        self.after_commit(unlink)
         return len(due)
 
     def _release(self, tx: Tx, row: DeliveryRow, consignment: ConsignmentRow) -> list[str]:
-        exchange = self._ground.policy.exchange(consignment.exchange)
+        in_force = self._ground.in_force_at(tx.session)
+        question = Question(consignment.member, row.recipient, consignment.exchange, tx.now)
+        decision = decide(in_force.policy, question)
+        if not decision.permit:
+            return self._hold_back(tx, row, consignment, decision.sentence)
+        exchange = in_force.policy.exchange(consignment.exchange)
         row.status = move(row.status, Status.AVAILABLE)
         row.available_at = tx.now
         row.use_by = use_by(tx.now, exchange.use_by_months if exchange else 2).isoformat()
@@ -147,6 +155,17 @@ class Deliveries:
             if prior.id < row.id:
                 unlink += self._end(tx, prior, old, Status.SUPERSEDED, actor=consignment.person, by=row.id)
         return unlink
+
+    def _hold_back(self, tx: Tx, row: DeliveryRow, consignment: ConsignmentRow, why: str) -> list[str]:
+        """The policy no longer permits it: it does not go, and its sender is asked."""
+        row.status = move(row.status, Status.HELD)
+        consignment.hold = "decision"
+        consignment.hold_words = f"{why} It is not released. Discard it, or answer All there once it is permitted."
+        tx.session.add(row)
+        tx.session.add(consignment)
+        about = tx.record(Event("delivery.held", "exchange", (row.id, consignment.id), {"why": "decision"}))
+        self._telling.sender(tx, consignment, about=about)
+        return []
 
     # -- ending
 
@@ -171,13 +190,13 @@ class Deliveries:
         if seen:
             self._telling.recipient(tx, row, consignment, about=about)
         self._telling.sender(tx, consignment, about=about)
-        self._revoke(row.id)
+        self._collection.ending(row.id)
         return self._disposal.unread(tx, consignment)
 
     def undo(self, tx: Tx, consignment: ConsignmentRow, *, actor: str) -> list[str]:
         """Every unreleased delivery of the consignment ends without a trace for its recipient. Blobs to unlink."""
         unlink: list[str] = []
-        for row in _deliveries(tx.session, consignment.id):
+        for row in deliveries_of(tx.session, consignment):
             if row.status in UNRELEASED:
                 unlink += self._end(tx, row, consignment, Status.RECALLED, actor=actor)
         return unlink
@@ -199,9 +218,9 @@ class Deliveries:
                 )
             if row.status is Status.SUPERSEDED:
                 raise Refused(f"{delivery_id} was replaced by {row.superseded_by}; recall that one.", code="SUPERSEDED")
-            begun = self._begun(delivery_id)
+            begun = self._collection.begun(delivery_id)
             unlink = self._end(tx, row, consignment, Status.RECALLED, actor=person_id)
-        self._disposal.unlink(unlink)
+        self.after_commit(unlink)
         tail = f" But {name} had begun to download it: ask them to delete what they have." if begun else ""
         return Outcome(f"{delivery_id} is recalled. {name} can no longer read it here.{tail}", changed=True)
 
@@ -213,7 +232,7 @@ class Deliveries:
             if not rows:
                 return Outcome(f"{consignment_id} is not held any more.", changed=False)
             unlink = self.settle(tx, consignment, rows, actor=person_id)
-        self._disposal.unlink(unlink)
+        self.after_commit(unlink)
         return Outcome(f"{consignment_id} goes on its way.", changed=True)
 
     def settle(self, tx: Tx, consignment: ConsignmentRow, rows: list[DeliveryRow], *, actor: str) -> list[str]:
@@ -230,6 +249,20 @@ class Deliveries:
         self._telling.sender(tx, consignment, about=about)
         return unlink
 
+    def doubt(self, tx: Tx, consignment: ConsignmentRow, words: str) -> bool:
+        """Hold what has not been released yet and ask its sender; False when nothing is left to hold."""
+        waiting = [row for row in deliveries_of(tx.session, consignment) if row.status in UNRELEASED]
+        if not waiting:
+            return False
+        consignment.hold, consignment.hold_words = "completeness", words
+        tx.session.add(consignment)
+        for row in waiting:
+            row.status = Status.HELD if row.status is Status.HELD else move(row.status, Status.HELD)
+            tx.session.add(row)
+        about = tx.record(Event("consignment.held", consignment.person, (consignment.id,), {"why": "checksum"}))
+        self._telling.sender(tx, consignment, about=about)
+        return True
+
     def discard(self, person_id: str, consignment_id: str, *, via: str) -> Outcome:
         """The sender says that a held consignment is not to go; nothing of it is left."""
         person = self._ground.person(person_id)
@@ -240,11 +273,11 @@ class Deliveries:
             unlink: list[str] = []
             for row in rows:
                 unlink += self._end(tx, row, consignment, Status.RECALLED, actor=person_id)
-        self._disposal.unlink(unlink)
+        self.after_commit(unlink)
         return Outcome(f"{consignment_id} is discarded. Nothing of it was sent, and nothing is kept.", changed=True)
 
     def _sent_by_member(self, session: Session, person: Person, delivery_id: str) -> tuple[DeliveryRow, ConsignmentRow]:
-        row, consignment = _pair(session, delivery_id)
+        row, consignment = pair_of(session, delivery_id)
         if consignment.member != person.member:
             raise Missing("There is no such delivery.")
         if not self._ground.policy.may(person, "recall"):
@@ -259,147 +292,5 @@ class Deliveries:
             raise Missing("There is no such consignment.")
         if not self._ground.policy.may(person, "outbox.write"):
             raise Forbidden("Only a designated person of your organisation can answer for what was sent.")
-        rows = [row for row in _deliveries(session, consignment_id) if row.status is Status.HELD]
+        rows = [row for row in deliveries_of(session, consignment) if row.status is Status.HELD]
         return consignment, rows
-
-    # -- collecting
-
-    def read(self, visitor: Visitor, delivery_id: str) -> Reading:
-        """The envelope as this visitor's member may read it. Raises Missing when there is none for them."""
-        person = self._sessions.require(visitor)
-        with self._ground.store.reading() as session:
-            row, consignment = _pair(session, delivery_id)
-            packets = session.get(KeyPacketRow, (consignment.id, row.recipient))
-            mine = row.recipient == person.member and self._ground.policy.may(person, "inbox.read")
-            if not mine or visitor.put_only or row.status not in VISIBLE or packets is None:
-                raise Missing()
-        with self._lock:
-            served = self._served.setdefault((person.id, delivery_id), Served())
-            served.handles += 1
-        try:
-            fd = self._ground.spool.open(consignment.blob)
-        except Busy:
-            with self._lock:
-                served.handles -= 1
-            raise
-        size = len(packets.packets) + consignment.payload_size
-        return Reading(self, visitor, delivery_id, packets.packets, fd, size, served)
-
-    def _begun(self, delivery_id: str) -> bool:
-        with self._lock:
-            return any(key[1] == delivery_id and served.spans for key, served in self._served.items())
-
-    def _revoke(self, delivery_id: str) -> None:
-        with self._lock:
-            for (_, delivery), served in self._served.items():
-                if delivery == delivery_id:
-                    served.revoked = True
-
-    def closed(self, reading: Reading, *, by_client: bool) -> None:
-        """A handle ended. The delivery is collected when this person has every byte and the client closed the last."""
-        key = (reading.visitor.person.id, reading.delivery)
-        with self._lock:
-            served = self._served[key]
-            served.handles -= 1
-            whole = served.handles == 0 and by_client and served.covers(reading.size)
-            if whole or (served.handles == 0 and served.revoked):
-                del self._served[key]
-        if whole:
-            self._collect(reading.visitor, reading.delivery)
-
-    def _collect(self, visitor: Visitor, delivery_id: str) -> None:
-        with self._ground.transaction() as tx:
-            row, consignment = _pair(tx.session, delivery_id)
-            if row.status not in VISIBLE:
-                return
-            exchange = self._ground.policy.exchange(consignment.exchange)
-            first = row.collected_at is None
-            if first:
-                row.collected_at, row.collected_by, row.collected_key = tx.now, visitor.person.id, visitor.key
-                if row.status is Status.AVAILABLE:
-                    row.status = move(row.status, Status.COLLECTED)
-                if row.controller_from is None and (exchange is None or exchange.controller_from == "first_download"):
-                    row.controller, row.controller_from = row.recipient, tx.now
-                tx.session.add(row)
-            facts: dict[str, Fact] = {"key": visitor.key, "label": visitor.label, "first": first}
-            about = tx.record(Event("delivery.collected", visitor.person.id, (row.id, consignment.id), facts))
-            if first:
-                self._telling.recipient(tx, row, consignment, about=about)
-                self._telling.sender(tx, consignment, about=about)
-
-
-@dataclass(slots=True)
-class Served:
-    """What one person was served of one delivery, over all handles and sessions of this server's life."""
-
-    handles: int = 0
-    revoked: bool = False
-    spans: tuple[tuple[int, int], ...] = ()
-
-    def add(self, start: int, end: int) -> None:
-        """Bytes start..end were served; overlapping and touching spans are joined."""
-        if self.spans and self.spans[-1][0] <= start <= self.spans[-1][1]:
-            last = self.spans[-1]
-            self.spans = (*self.spans[:-1], (last[0], max(last[1], end)))
-            return
-        joined: list[tuple[int, int]] = []
-        for low, high in sorted((*self.spans, (start, end))):
-            if joined and low <= joined[-1][1]:
-                joined[-1] = (joined[-1][0], max(joined[-1][1], high))
-            else:
-                joined.append((low, high))
-        self.spans = tuple(joined)
-
-    def covers(self, size: int) -> bool:
-        return self.spans == ((0, size),)
-
-
-class Reading:
-    """One open handle on an envelope: this member's key packets, then the payload. `read` blocks; use a thread."""
-
-    def __init__(
-        self,
-        deliveries: Deliveries,
-        visitor: Visitor,
-        delivery: str,
-        packets: bytes,
-        fd: int,
-        size: int,
-        served: Served,
-    ) -> None:
-        self.visitor, self.delivery, self.size = visitor, delivery, size
-        self._deliveries, self._packets, self._fd, self._served = deliveries, packets, fd, served
-
-    def read(self, offset: int, length: int) -> bytes:
-        """Bytes from `offset`, up to `length`; empty at the end. Raises Missing after a recall."""
-        if self._served.revoked:
-            raise Missing("This delivery was recalled or replaced; it can no longer be read.")
-        before = self._packets[offset : offset + length] if offset < len(self._packets) else b""
-        at = max(0, offset - len(self._packets))
-        return before + os.pread(self._fd, length - len(before), at)
-
-    def served(self, offset: int, length: int) -> None:
-        """These bytes were handed to the client."""
-        if length:
-            self._served.add(offset, offset + length)
-
-    def close(self, *, by_client: bool) -> None:
-        """Let go; may collect. May be called once."""
-        if self._fd < 0:
-            return
-        os.close(self._fd)
-        self._fd = -1
-        self._deliveries.closed(self, by_client=by_client)
-
-
-def _pair(session: Session, delivery_id: str) -> tuple[DeliveryRow, ConsignmentRow]:
-    row = session.get(DeliveryRow, delivery_id)
-    consignment = session.get(ConsignmentRow, row.consignment) if row else None
-    if row is None or consignment is None:
-        raise Missing("There is no such delivery.")
-    return row, consignment
-
-
-def _deliveries(session: Session, consignment_id: str) -> list[DeliveryRow]:
-    query = select(DeliveryRow).where(DeliveryRow.consignment == consignment_id).order_by(col(DeliveryRow.id))
-    return list(session.exec(query).all())

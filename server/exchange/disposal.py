@@ -19,6 +19,7 @@ class Disposal:
 
     def __init__(self, ground: Ground) -> None:
         self._ground = ground
+        self._dropped = False
 
     def drop(self, tx: Tx, delivery: DeliveryRow, *, actor: str, why: str) -> None:
         """The recipient's key packets go; from now on this copy cannot be read by it. Refused while under hold."""
@@ -29,6 +30,7 @@ class Disposal:
         packets = tx.session.get(KeyPacketRow, (delivery.consignment, delivery.recipient))
         if packets is not None:
             tx.session.delete(packets)
+            self._dropped = True
         delivery.copy_state = SealedCopy.PURGED
         tx.session.add(delivery)
         tx.session.flush()
@@ -47,6 +49,7 @@ class Disposal:
         """A file that was never sent: its packets and its bytes go."""
         for packets in tx.session.exec(select(KeyPacketRow).where(KeyPacketRow.consignment == consignment.id)).all():
             tx.session.delete(packets)
+            self._dropped = True
         tx.session.flush()
         consignment.tidied = True
         tx.record(Event("consignment.discarded", actor, (consignment.id,), {"why": why}))
@@ -54,8 +57,8 @@ class Disposal:
 
     def unlink(self, blobs: Iterable[str]) -> None:
         """After the commit: the bytes leave the disk, the packets the database's files."""
-        blobs = list(blobs)
         for blob in blobs:
             self._ground.spool.remove(blob)
-        if blobs:
+        dropped, self._dropped = self._dropped, False
+        if dropped:
             self._ground.store.forget_deleted_bytes()

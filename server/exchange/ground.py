@@ -14,7 +14,7 @@ from pathlib import Path
 from sqlmodel import Session, col, select
 
 from server.domain.agreement import Exchange, Member, Person, PolicySet
-from server.domain.errors import Misconfigured, Missing
+from server.domain.errors import Misconfigured, Missing, SafehandError
 from server.notices import Notices
 from server.policy.load import load_texts
 from server.policy.revision import revision as revision_of
@@ -138,10 +138,15 @@ class Ground:
             clock = session.get(ClockRow, 1)
             offset = timedelta(microseconds=clock.offset if clock else 0)
             suspended = frozenset(session.exec(select(SuspensionRow.person)).all())
+            before = (self._offset, self.suspended, self._in_force)
+            self._offset, self.suspended = offset, suspended
             has_policy = session.exec(select(InForceRow.number).limit(1)).first() is not None
-            in_force = self.in_force_at(session) if has_policy else None
-        before = (self._offset, self.suspended, self._in_force)
-        self._offset, self.suspended, self._in_force = offset, suspended, in_force
+            try:
+                in_force = self.in_force_at(session) if has_policy else None
+            except SafehandError:
+                self._in_force = None  # a policy that cannot be read permits nothing
+                raise
+        self._in_force = in_force
         return before != (offset, suspended, in_force)
 
     # -- writing

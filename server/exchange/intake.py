@@ -149,6 +149,8 @@ class Intake:
 
     def _end_interrupted(self, upload: Upload) -> None:
         self._uploads.forget(upload)
+        if not upload.claim():
+            return
         upload.abandon()
         target = upload.target
         error = upload.failed
@@ -190,7 +192,7 @@ class Intake:
                     if row is not None and row.staged and not row.tidied
                     else []
                 )
-            self._disposal.unlink(unlink)
+            self._deliveries.after_commit(unlink)
 
     # -- close
 
@@ -205,6 +207,8 @@ class Intake:
             raise arrival.failed
         upload = arrival.upload
         upload.holder = None
+        if not upload.claim():
+            raise upload.failed or Refused("This upload has ended; send the file again.", code="ENDED")
         try:
             return self._close_upload(upload)
         except SafehandError as error:
@@ -245,15 +249,33 @@ class Intake:
             raise Refused(f"{refusals[0].sentence.rstrip('.')}. {refusals[0].remedy}{more}", code=refusals[0].rule)
         upload.draft.settle()
         self._sessions.require(upload.target.visitor)
-        with self._ground.transaction() as tx:
-            sentence, unlink, kept = self._commit(tx, upload, sealed, summary)
-        upload.committed = kept
-        if kept:
+        try:
+            with self._ground.transaction() as tx:
+                sentence, unlink, upload.committed = self._commit(tx, upload, sealed, summary)
+        except Busy:
+            upload.committed = False
+            self._look_after(upload)
+            raise
+        if upload.committed:
             upload.draft.place()
-        else:
-            upload.draft.discard()
-        self._disposal.unlink(unlink)
+        self._deliveries.after_commit(unlink)
         return sentence
+
+    def _look_after(self, upload: Upload) -> None:
+        """The database went away: if it may have taken the row all the same, the bytes stay for the next look."""
+        try:
+            with self._ground.store.reading() as session:
+                query = select(ConsignmentRow.id).where(ConsignmentRow.blob == upload.draft.blob)
+                known = session.exec(query).first() is not None
+        except Busy:
+            known = True
+        if known:
+            upload.draft.leave()
+            raise Busy(
+                "The exchange's database went away while it was taking the file. Send it again: "
+                "if it was taken, the answer is 'already received'.",
+                code="UNKNOWN_OUTCOME",
+            )
 
     def _commit(self, tx: Tx, upload: Upload, sealed: Sealed, summary: RecordSummary) -> tuple[str, list[str], bool]:
         """The one transaction of a close: sentence, blobs to unlink, whether the new blob is kept."""

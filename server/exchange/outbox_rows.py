@@ -37,6 +37,15 @@ def deliveries_of(session: Session, consignment: ConsignmentRow) -> list[Deliver
     return list(session.exec(query).all())
 
 
+def pair_of(session: Session, delivery_id: str) -> tuple[DeliveryRow, ConsignmentRow]:
+    """A delivery and its consignment. Raises Missing."""
+    row = session.get(DeliveryRow, delivery_id)
+    consignment = session.get(ConsignmentRow, row.consignment) if row else None
+    if row is None or consignment is None:
+        raise Missing("There is no such delivery.")
+    return row, consignment
+
+
 def refusal_of(session: Session, visitor: Visitor, place: tuple[str, str, str], name: str) -> RefusalRow | None:
     """The refusal that stands in front of that name."""
     query = select(RefusalRow).where(

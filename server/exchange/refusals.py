@@ -56,9 +56,17 @@ class Refusals:
             row.csv = why_csv(error.code, error.sentence, findings)
             tx.session.add(row)
             rules = sorted({finding.rule for finding in findings})
-            about = tx.record(Event(f"upload.{kind}", person, (), {"place": place, "code": error.code, "rules": rules}))
+            about = tx.record(
+                Event(
+                    f"upload.{kind}",
+                    person,
+                    (),
+                    {"place": address.place if address else None, "code": error.code, "rules": rules},
+                )
+            )
             facts = {**self._where(address), "sentence": error.sentence, "listed": bool(findings), "size": size}
-            thread = f"{kind}:{place}:{about if kind == 'interrupted' else guard.short_hash(key.encode())}"
+            once = str(about) if kind == "interrupted" else key
+            thread = f"{kind}:{guard.short_hash(f'{place}/{once}'.encode())}"
             tx.notify(
                 self._ground.notices.notice(kind, person=person, thread=thread, facts=facts, tone="bad"), about=about
             )

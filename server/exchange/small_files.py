@@ -19,7 +19,7 @@ from server.exchange.outbox_rows import checksum_of, deliveries_of, latest
 from server.exchange.refusals import Refusals
 from server.exchange.telling import period_words
 from server.store import Tx
-from server.store.tables import ChecksumRow, NilRow
+from server.store.tables import ChecksumRow, ConsignmentRow, NilRow
 
 _CHECKSUM = re.compile(rb"\s*\\?([0-9a-fA-F]{64})(?:\s|$)")
 
@@ -97,9 +97,18 @@ class SmallFiles:
                 sentence = f"The checksum fits {consignment.id}: the file is whole."
             else:
                 self._keep_checksum(tx, small, name, said)
-                sentence = "Checksum noted: it is compared with the file when that arrives."
-        self._disposal.unlink(unlink)
+                sentence = self._not_fitting(tx, consignment)
+        self._deliveries.after_commit(unlink)
         return sentence
+
+    def _not_fitting(self, tx: Tx, consignment: ConsignmentRow | None) -> str:
+        """What a checksum means that fits no file here: one that is still to come, or one that arrived damaged."""
+        if consignment is None or consignment.staged:
+            return "Checksum noted: it is compared with the file when that arrives."
+        words = "The file differs from its .sha256 file: it may be damaged, cut off or older. Is it right?"
+        if self._deliveries.doubt(tx, consignment, words):
+            return f"The checksum does not fit {consignment.id}, which is held now: send the file again."
+        return f"The checksum does not fit {consignment.id}, which has gone: recall it, or send the right file again."
 
     def _keep_checksum(self, tx: Tx, small: Small, name: str, said: str) -> None:
         address = small.address

@@ -34,8 +34,7 @@ class Uploads:
                 raise Busy("Too many files are being sent at once; wait for some to finish, then send this one again.")
             earlier = self._known.pop(key, None)
         if earlier is not None:
-            earlier.fail(Refused("This upload was replaced by a newer one of the same name.", code="TAKEN_OVER"))
-            earlier.abandon()
+            earlier.give_way(Refused("This upload was replaced by a newer one of the same name.", code="TAKEN_OVER"))
 
     def add(self, key: Key, upload: Upload) -> None:
         with self._lock:
@@ -82,8 +81,7 @@ class Uploads:
         with self._lock:
             uploads, self._known = list(self._known.values()), {}
         for upload in uploads:
-            upload.fail(Busy("The exchange is stopping; send the file again in a few minutes."))
-            upload.abandon()
+            upload.give_way(Busy("The exchange is stopping; send the file again in a few minutes."))
 
     def listed(self, person_id: str, folder: tuple[str, ...]) -> tuple[tuple[str, int], ...]:
         """(name, contiguous bytes) of this person's open and interrupted uploads in a folder."""

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from server.domain.errors import Forbidden, Refused, SafehandError
 from server.exchange.arrivals import Arrival
-from server.exchange.delivery import Reading
+from server.exchange.collection import Reading
 
 if TYPE_CHECKING:
     from server.exchange import Exchange

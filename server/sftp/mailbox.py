@@ -101,7 +101,7 @@ class Mailbox:
         if node.paper is not None:
             return Page(await self._run(node.paper.content), node.at)
         if node.delivery is not None:
-            reading = await self._run(self._exchange.delivery.read, self._visitor, node.delivery)
+            reading = await self._run(self._exchange.collection.read, self._visitor, node.delivery)
             return Envelope(reading, self._pool, node.at)
         raise Forbidden(UNREADABLE)
 
