@@ -76,7 +76,7 @@ class Dispatch:
         held = [delivery for delivery in found if delivery is not None and delivery.status is Status.HELD]
         earlier = tx.session.get(ConsignmentRow, held[0].consignment) if held else None
         tail = f" It is still HELD: {earlier.hold_words} {_how(earlier.id)}" if earlier is not None else ""
-        return f"Already received: the same file is {ids}. Nothing was sent twice.{tail}"
+        return f"The same file was already received: {ids}. Nothing was sent twice.{tail}"
 
     def received(self, tx: Tx, row: ConsignmentRow, left_out: tuple[tuple[str, str], ...]) -> str:
         self._clear_refusal(tx, row)

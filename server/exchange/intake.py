@@ -46,7 +46,7 @@ class Intake:
     ) -> None:
         self._ground, self._sessions, self._deliveries = ground, sessions, deliveries
         self._disposal, self._refusals, self._dispatch, self._uploads = disposal, refusals, dispatch, uploads
-        self._small = SmallFiles(ground, deliveries, disposal, refusals)
+        self._small = SmallFiles(ground, sessions, deliveries, refusals)
         self.resume_seconds = 300.0
 
     # -- open

@@ -13,10 +13,10 @@ from server.domain.ledger import Event
 from server.domain.schedule import clock_words
 from server.exchange.arrivals import Small
 from server.exchange.delivery import Deliveries
-from server.exchange.disposal import Disposal
 from server.exchange.ground import Ground
 from server.exchange.outbox_rows import checksum_of, deliveries_of, latest
 from server.exchange.refusals import Refusals
+from server.exchange.sessions import Sessions
 from server.exchange.telling import period_words
 from server.store import Tx
 from server.store.tables import ChecksumRow, ConsignmentRow, NilRow
@@ -27,12 +27,13 @@ _CHECKSUM = re.compile(rb"\s*\\?([0-9a-fA-F]{64})(?:\s|$)")
 class SmallFiles:
     """Acts on a small file when the client closes it."""
 
-    def __init__(self, ground: Ground, deliveries: Deliveries, disposal: Disposal, refusals: Refusals) -> None:
-        self._ground, self._deliveries, self._disposal, self._refusals = ground, deliveries, disposal, refusals
+    def __init__(self, ground: Ground, sessions: Sessions, deliveries: Deliveries, refusals: Refusals) -> None:
+        self._ground, self._sessions, self._deliveries, self._refusals = ground, sessions, deliveries, refusals
 
     def close(self, small: Small) -> str:
         if small.failed is not None:
             raise small.failed
+        self._sessions.require(small.visitor)
         try:
             act = self._nil if guard.is_nil(small.name) else self._take_checksum
             return act(small)
@@ -56,7 +57,7 @@ class SmallFiles:
             if row is not None:
                 row.tidied = False
                 tx.session.add(row)
-                return f"Already received: the nil return of {clock_words(row.at, tx.now)}."
+                return f"This nil return was already received at {clock_words(row.at, tx.now)}."
             row = NilRow(
                 person=visitor.person.id, member=visitor.member.id, exchange=address.exchange.id,
                 period=str(address.period), recipients=recipients, folder=address.folder, name=small.name, at=tx.now,

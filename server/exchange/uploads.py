@@ -11,6 +11,7 @@ from server.exchange.arrivals import Handle, Target, Upload
 from server.exchange.sessions import Visitor
 
 OPEN_AT_ONCE, OPEN_PER_PERSON, KEPT_AT_ONCE = 128, 32, 16
+REPLACED = "This upload was replaced by a newer one of the same name."
 Key = tuple[str, str, str]
 
 
@@ -34,11 +35,14 @@ class Uploads:
                 raise Busy("Too many files are being sent at once; wait for some to finish, then send this one again.")
             earlier = self._known.pop(key, None)
         if earlier is not None:
-            earlier.give_way(Refused("This upload was replaced by a newer one of the same name.", code="TAKEN_OVER"))
+            earlier.give_way(Refused(REPLACED, code="TAKEN_OVER"))
 
     def add(self, key: Key, upload: Upload) -> None:
+        """Register it. Of two that were opened at the same moment the later one stays."""
         with self._lock:
-            self._known[key] = upload
+            earlier, self._known[key] = self._known.get(key), upload
+        if earlier is not None:
+            earlier.give_way(Refused(REPLACED, code="TAKEN_OVER"))
 
     def forget(self, upload: Upload) -> None:
         """It ended, one way or another."""

@@ -98,7 +98,7 @@ class Store:
         if self.sqlite and not self._one_writer.acquire(timeout=_WAIT_SECONDS):
             raise Busy(BUSY)
         try:
-            with _translated(), Session(self._writer, expire_on_commit=False) as session:
+            with translated(), Session(self._writer, expire_on_commit=False) as session:
                 yield Tx(session, _locked_head(session), now, revision)
                 session.commit()
         finally:
@@ -108,7 +108,7 @@ class Store:
     @contextmanager
     def reading(self) -> Iterator[Session]:
         """A session to read with. Raises Busy like `transaction`."""
-        with _translated(), Session(self.engine, expire_on_commit=False) as session:
+        with translated(), Session(self.engine, expire_on_commit=False) as session:
             yield session
 
     def entries(self, after: int = 0, batch: int = 5000) -> Iterator[ledger.Entry]:
@@ -118,7 +118,7 @@ class Store:
             " WHERE number > :after ORDER BY number LIMIT :batch"
         )
         while True:
-            with _translated(), self.engine.connect() as connection:
+            with translated(), self.engine.connect() as connection:
                 rows = connection.execute(query, {"after": after, "batch": batch}).all()
             for row in rows:
                 yield ledger.Entry(*row)
@@ -135,7 +135,7 @@ class Store:
     def forget_deleted_bytes(self) -> None:
         """SQLite: what was overwritten is not kept in the write-ahead file either."""
         if self.sqlite:
-            with _translated(), self.engine.connect() as connection:
+            with translated(), self.engine.connect() as connection:
                 connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)")
 
 
@@ -147,7 +147,7 @@ def _locked_head(session: Session) -> HeadRow:
 
 
 @contextmanager
-def _translated() -> Iterator[None]:
+def translated() -> Iterator[None]:
     try:
         yield
     except (DBAPIError, PoolTimeout) as error:

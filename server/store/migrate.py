@@ -10,7 +10,7 @@ from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 
 from server.domain.errors import Misconfigured
-from server.store.database import Store
+from server.store.database import Store, translated
 
 _SCRIPTS = Path(__file__).parent / "migrations"
 
@@ -24,17 +24,19 @@ def _config(store: Store) -> Config:
 
 def migrate(store: Store, to: str = "head") -> None:
     """Create or upgrade the tables. May be repeated."""
-    command.upgrade(_config(store), to)
+    with translated():
+        command.upgrade(_config(store), to)
 
 
 def downgrade(store: Store, to: str) -> None:
     """Go back to an earlier version of the tables."""
-    command.downgrade(_config(store), to)
+    with translated():
+        command.downgrade(_config(store), to)
 
 
 def require_current(store: Store) -> None:
     """Raises Misconfigured unless the tables are those of this version."""
-    with store.engine.connect() as connection:
+    with translated(), store.engine.connect() as connection:
         have = MigrationContext.configure(connection).get_current_revision()
     want = ScriptDirectory.from_config(_config(store)).get_current_head()
     if have != want:
