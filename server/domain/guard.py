@@ -38,7 +38,8 @@ MAX_REASON = 300
 
 def reason(text: str) -> str:
     """A free-text reason, tidied, or Refused when it is empty, too long or looks like personal data."""
-    tidy = " ".join(unicodedata.normalize("NFC", text).split())
+    words = " ".join(unicodedata.normalize("NFC", text).split())
+    tidy = "".join(ch for ch in words if not unicodedata.category(ch).startswith("C")).strip()
     if not tidy:
         raise Refused("Please give a reason in a few words, without personal data.", code="REASON_MISSING")
     if len(tidy) > MAX_REASON:

@@ -10,16 +10,20 @@ from server.domain.delivery import UNRELEASED, Status
 from server.domain.errors import Missing, Refused
 from server.domain.ledger import Event
 from server.domain.schedule import Period
-from server.exchange.address import is_temporary, resolve
+from server.exchange.address import Address, is_temporary, resolve
 from server.exchange.delivery import Deliveries
 from server.exchange.dispatch import Dispatch
 from server.exchange.disposal import Disposal
 from server.exchange.ground import Ground
 from server.exchange.outbox_rows import checksum_of, deliveries_of, latest, place_of, refusal_of
+from server.exchange.refusals import Refusals
 from server.exchange.sessions import Sessions, Visitor
 from server.exchange.uploads import Uploads, key_of
 from server.store import Tx
 from server.store.tables import ConsignmentRow, KeyPacketRow, NilRow
+
+_STAYS = frozenset({"SENT_ALREADY", "RENAME_ACROSS", "FORMAT"})
+"""Renames that change nothing: the file stays as it was, and no other of the new name was refused."""
 
 
 class Amendments:
@@ -32,28 +36,39 @@ class Amendments:
         deliveries: Deliveries,
         disposal: Disposal,
         dispatch: Dispatch,
+        refusals: Refusals,
         uploads: Uploads,
     ) -> None:
-        self._ground, self._sessions, self._deliveries = ground, sessions, deliveries
+        self._ground, self._sessions, self._deliveries, self._refusals = ground, sessions, deliveries, refusals
         self._disposal, self._dispatch, self._uploads = disposal, dispatch, uploads
 
     def rename(
-        self, visitor: Visitor, folder: tuple[str, ...], old: bytes, new_folder: tuple[str, ...], new: bytes, *,
-        replace: bool,
-    ) -> str | None:  # fmt: skip
-        """A temporary name becomes a sending one and is sent; a file that has not been released is renamed."""
+        self, visitor: Visitor, folder: tuple[str, ...], old: bytes, new_folder: tuple[str, ...], new: bytes
+    ) -> str:
+        """A temporary name becomes a sending one and is sent; a file that has not been released is renamed.
+
+        A current file of the new name is not in the way: what is sent takes its place.
+        """
         self._sessions.require(visitor)
         old_name, new_name = guard.file_name(old), guard.file_name(new)
         if folder != new_folder:
             raise Refused("Rename works within one folder; send the file again into the other.", code="RENAME_ACROSS")
         if self._uploads.get(key_of(visitor, folder, old_name)) is not None:
             raise Refused("That file has not arrived completely; send it again.", code="STILL_ARRIVING")
-        place = place_of(folder)
+        place_of(folder)
+        address = resolve(self._ground.policy, visitor.member.id, folder, new_name)
+        try:
+            return self._rename(visitor, folder, old_name, new_name, address)
+        except Refused as error:
+            if error.code not in _STAYS:
+                self._refusals.record(visitor, address.place, new_name, error, address=address)
+            raise
+
+    def _rename(self, visitor: Visitor, folder: tuple[str, ...], old_name: str, new_name: str, address: Address) -> str:
         with self._ground.transaction() as tx:
-            row = latest(tx.session, visitor, place, old_name)
+            row = latest(tx.session, visitor, place_of(folder), old_name)
             if row is None:
                 raise Missing()
-            address = resolve(self._ground.policy, visitor.member.id, folder, new_name)
             temporary = is_temporary(address, new_name)
             if not set(row.recipients.split(",")) <= set(address.recipients):
                 raise Refused("Under that name it would go to somebody else; send it again.", code="RENAME_ACROSS")

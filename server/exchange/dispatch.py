@@ -94,8 +94,12 @@ class Dispatch:
 
     def _clear_refusal(self, tx: Tx, row: ConsignmentRow) -> None:
         """An accepted file of that name stands in front of an earlier refusal of it."""
-        query = select(RefusalRow).where(RefusalRow.person == row.person, RefusalRow.name_key == row.name_key)
-        refusal = tx.session.exec(query).first()
+        place = "/".join(part for part in (row.exchange, row.period, row.folder) if part)
+        refusal = tx.session.exec(
+            select(RefusalRow).where(
+                RefusalRow.person == row.person, RefusalRow.place == place, RefusalRow.name_key == row.name_key
+            )
+        ).first()
         if refusal is not None:
             refusal.removed = True
             tx.session.add(refusal)

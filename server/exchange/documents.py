@@ -74,9 +74,9 @@ class Documents:
             f"{file.removesuffix('.gpg')}.manifest.json", document, row.available_at or self._ground.now()
         )
 
-    def receipt(self, row: DeliveryRow, consignment: ConsignmentRow) -> Paper:
+    def receipt(self, row: DeliveryRow, consignment: ConsignmentRow, head: tuple[int, str, str]) -> Paper:
         """What was received from the sender and where it stands; signed, with the ledger's head."""
-        number, digest, _ = self._ground.store.head()
+        number, digest, _ = head
         moments = {
             "received": consignment.received_at, "available": row.available_at, "collected": row.collected_at,
             "acknowledged": row.acknowledged_at, "ended": row.ended_at,

@@ -105,7 +105,8 @@ class Outbox:
         person = self._ground.policy.person(link.person)
         if person is None or person.id in self._ground.suspended:
             return False
-        return link.via_key == "invite" or key_of(person, link.via_key) is not None
+        own = key_of(person, link.via_key)
+        return link.via_key == "invite" or (own is not None and not own.put_only)
 
 
 def _address(link: ChatLinkRow) -> str:

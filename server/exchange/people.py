@@ -85,7 +85,8 @@ class People:
         person = self._ground.policy.person(person_id)
         if person is None or person_id in self._ground.suspended:
             return False
-        return via_key == _INVITED or key_of(person, via_key) is not None
+        own = key_of(person, via_key)
+        return via_key == _INVITED or (own is not None and not own.put_only)
 
     # -- the desk
 

@@ -44,14 +44,18 @@ class Refusals:
         """Write the why-file, the notice and the entry for one refused or interrupted file."""
         person, key = visitor.person.id, name.casefold()
         with self._ground.transaction() as tx:
-            query = select(RefusalRow).where(RefusalRow.person == person, RefusalRow.name_key == key)
+            query = select(RefusalRow).where(
+                RefusalRow.person == person, RefusalRow.place == place, RefusalRow.name_key == key
+            )
             row = tx.session.exec(query).first()
-            if row is not None and (row.place, row.code) == (place, error.code) and tx.now - row.at < _SAME_AGAIN:
+            if row is not None and row.code == error.code and tx.now - row.at < _SAME_AGAIN:
                 row.at, row.removed = tx.now, False
                 tx.session.add(row)
                 return
-            row = row or RefusalRow(person=person, name_key=key, place="", name="", at=tx.now, code="", why="", csv="")
-            row.place, row.name, row.at, row.code, row.removed = place, name, tx.now, error.code, False
+            row = row or RefusalRow(
+                person=person, place=place, name_key=key, name="", at=tx.now, code="", why="", csv=""
+            )
+            row.name, row.at, row.code, row.removed = name, tx.now, error.code, False
             row.why = why_text(error.sentence, findings, place=f"outbox/{place}", at=in_words(tx.now))
             row.csv = why_csv(error.code, error.sentence, findings)
             tx.session.add(row)

@@ -175,17 +175,13 @@ class Views:
 
     def inbox(self, visitor: Visitor) -> tuple[tuple[str, str, str], ...]:
         """(exchange, period, sender) of every folder that has something in it."""
-        return tuple(sorted({(c.exchange, c.period, c.member) for _, c in self._visible(visitor)}))
+        return tuple(sorted({(c.exchange, c.period, c.member) for _, c, _ in self._visible(visitor)}))
 
     def inbox_files(self, visitor: Visitor, exchange: str, period: str, sender: str) -> tuple[InboxFile, ...]:
         """Envelopes and manifests in one inbox folder."""
         files: list[InboxFile] = []
-        for row, consignment in self._visible(visitor):
+        for row, consignment, packets in self._visible(visitor):
             if (consignment.exchange, consignment.period, consignment.member) != (exchange, period, sender):
-                continue
-            with self._ground.store.reading() as session:
-                packets = session.get(KeyPacketRow, (consignment.id, row.recipient))
-            if packets is None:
                 continue
             at = row.available_at or consignment.received_at
             name = f"{row.id}_{sender}_{exchange}_{period}.{_ending(consignment.name)}.gpg"
@@ -195,13 +191,15 @@ class Views:
             files.append(InboxFile(paper.name, paper.size, at, row.id, paper))
         return tuple(files)
 
-    def _visible(self, visitor: Visitor) -> list[tuple[DeliveryRow, ConsignmentRow]]:
+    def _visible(self, visitor: Visitor) -> list[tuple[DeliveryRow, ConsignmentRow, KeyPacketRow]]:
         if not self._may(visitor, "inbox.read"):
             return []
         query = (
-            select(DeliveryRow, ConsignmentRow)
+            select(DeliveryRow, ConsignmentRow, KeyPacketRow)
             .where(
                 col(DeliveryRow.consignment) == col(ConsignmentRow.id),
+                col(KeyPacketRow.consignment) == col(ConsignmentRow.id),
+                col(KeyPacketRow.member) == col(DeliveryRow.recipient),
                 DeliveryRow.recipient == visitor.member.id,
                 col(DeliveryRow.status).in_([status.value for status in VISIBLE]),
             )
@@ -256,19 +254,21 @@ class Views:
         papers = [self._documents.heads()]
         with self._ground.store.reading() as session:
             pairs = session.exec(_sent_by(visitor.member.id)).all()
-        return (*papers, *(self._documents.receipt(row, consignment) for row, consignment in pairs))
+        head = self._ground.store.head()
+        return (*papers, *(self._documents.receipt(row, consignment, head) for row, consignment in pairs))
 
     def refused(self, visitor: Visitor) -> tuple[Paper, ...]:
         """Why-files, as text and as a table."""
         self._sessions.require(visitor)
-        query = select(RefusalRow).where(RefusalRow.person == visitor.person.id).order_by(col(RefusalRow.id))
+        query = select(RefusalRow).where(RefusalRow.person == visitor.person.id).order_by(col(RefusalRow.at).desc())
         with self._ground.store.reading() as session:
             rows = session.exec(query).all()
-        papers: list[Paper] = []
+        papers: dict[str, Paper] = {}
         for row in rows:
-            papers.append(Paper.of(f"{row.name}.why.txt", row.why.encode(), row.at))
-            papers.append(Paper.of(f"{row.name}.why.csv", row.csv.encode(), row.at))
-        return tuple(papers)
+            name = row.name if f"{row.name}.why.txt" not in papers else f"{row.name}.{row.place.replace('/', '_')}"
+            for ending, content in (("txt", row.why), ("csv", row.csv)):
+                papers[f"{name}.why.{ending}"] = Paper.of(f"{name}.why.{ending}", content.encode(), row.at)
+        return tuple(papers.values())
 
     def attest(self, visitor: Visitor) -> tuple[Paper, ...]:
         """How to answer by a one-word file, with the names that would do something now."""

@@ -410,15 +410,15 @@ class Channel(asyncssh.SSHServerSession[bytes]):
         name = wire.Name(self._path(request).canonical, wire.Attributes(0, 0, 0))
         return wire.NAME, wire.names([name])
 
-    async def _rename(self, request: Request, *, replace: bool = False) -> Answer:
+    async def _rename(self, request: Request) -> Answer:
         old, new = self._path(request), self._path(request)
-        self._say(await self._mailbox.rename(old, new, replace=replace))
+        self._say(await self._mailbox.rename(old, new))
         return DONE
 
     def _extended(self, request: Request) -> Answer | Awaitable[Answer]:
         what = request.string(wire.WORD_BYTES)
         if what == b"posix-rename@openssh.com":
-            return self._rename(request, replace=True)
+            return self._rename(request)
         if what == b"limits@openssh.com":
             return wire.EXTENDED_REPLY, wire.limits()
         if what == b"lsetstat@openssh.com":

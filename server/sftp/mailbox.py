@@ -115,7 +115,7 @@ class Mailbox:
 
     # -- changing names
 
-    async def rename(self, old: Path, new: Path, *, replace: bool) -> str | None:
+    async def rename(self, old: Path, new: Path) -> str | None:
         """Give a sent or temporary file another name; only in outbox/. The sentence to say, if any."""
         before, after = old.folder, new.folder
         if before[:1] != ("outbox",) or after[:1] != ("outbox",) or len(before) < 3 or len(after) < 3:
@@ -123,7 +123,7 @@ class Mailbox:
         if await self._run(self._tree.is_folder, old):
             raise Forbidden("Folders here cannot be renamed.")
         said = await self._run(
-            self._exchange.amendments.rename, self._visitor, before[1:], old.name, after[1:], new.name, replace=replace
+            self._exchange.amendments.rename, self._visitor, before[1:], old.name, after[1:], new.name
         )
         kept = self._lately.pop(old.parts, None)
         if kept is not None:

@@ -266,7 +266,7 @@ class RefusalRow(SQLModel, table=True):
     csv: str = Field(sa_column=Column(Text, nullable=False))
     removed: bool = False
     """The client removed the refused file: the name is free again, the why-file stays."""
-    __table_args__ = (UniqueConstraint("person", "name_key"),)
+    __table_args__ = (UniqueConstraint("person", "place", "name_key"),)
 
 
 class NoticeRow(SQLModel, table=True):

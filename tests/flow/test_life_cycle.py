@@ -235,9 +235,7 @@ def test_a_temporary_name_is_sent_by_its_rename(here: SmallExchange) -> None:
     folder = ("trial", "2026-11", "kent")
     here.put("p-essex-1", f"{TRIAL}/kent/a.txt.filepart", b"x" * 200_000)
     assert here.exchange.views.sent_deliveries("p-essex-1") == ()
-    here.exchange.amendments.rename(
-        here.visitor("p-essex-1"), folder, b"a.txt.filepart", folder, b"a.txt", replace=False
-    )
+    here.exchange.amendments.rename(here.visitor("p-essex-1"), folder, b"a.txt.filepart", folder, b"a.txt")
     assert [view.size for view in here.exchange.views.received("p-kent-1")] == [200_000]
     assert [listed.name for listed in here.exchange.views.sent(here.visitor("p-essex-1"), *folder)] == ["a.txt"]
 
@@ -376,9 +374,7 @@ def test_a_temporary_file_is_decided_again_when_it_gets_its_name(here: SmallExch
     here.put("p-essex-1", f"{TRIAL}/kent/a.txt.part", b"x")
     here.exchange.clock.set(datetime(2027, 2, 2, 0, 1, tzinfo=UTC))
     with pytest.raises(Refused, match="closed on"):
-        here.exchange.amendments.rename(
-            here.visitor("p-essex-1"), folder, b"a.txt.part", folder, b"a.txt", replace=False
-        )
+        here.exchange.amendments.rename(here.visitor("p-essex-1"), folder, b"a.txt.part", folder, b"a.txt")
     assert here.exchange.views.received("p-kent-1") == ()
 
 
@@ -387,7 +383,7 @@ def test_a_broadcast_under_a_temporary_name_leaves_no_packets_for_those_who_have
     here.put("p-essex-1", f"{TRIAL}/kent/a.txt", b"hello")
     folder = ("trial", "2026-11", "everyone")
     here.put("p-essex-1", f"{TRIAL}/everyone/a.txt.part", b"hello")
-    here.exchange.amendments.rename(here.visitor("p-essex-1"), folder, b"a.txt.part", folder, b"a.txt", replace=False)
+    here.exchange.amendments.rename(here.visitor("p-essex-1"), folder, b"a.txt.part", folder, b"a.txt")
     assert len(here.exchange.views.received("p-kent-1")) == 1
     with here.exchange.ground.store.reading() as session:
         packets = {(row.consignment, row.member) for row in session.exec(select(KeyPacketRow))}

@@ -107,7 +107,7 @@ class AnExchange:
         self.arrivals: list[AnArrival] = []
         self.room = True
         self.envelope = bytes(range(256)) * 12000
-        self.sessions = self.intake = self.amendments = self.views = self.delivery = self.keys = self
+        self.sessions = self.intake = self.amendments = self.views = self.collection = self.keys = self
         self.uploads = NoUploads()
 
     def now(self) -> datetime:
@@ -144,9 +144,8 @@ class AnExchange:
         self.log.append(("interrupt", arrival.name, arrival.size))
 
     def rename(
-        self, visitor: Visitor, folder: tuple[str, ...], old: bytes, new_folder: tuple[str, ...], new: bytes, *,
-        replace: bool,
-    ) -> str | None:  # fmt: skip
+        self, visitor: Visitor, folder: tuple[str, ...], old: bytes, new_folder: tuple[str, ...], new: bytes
+    ) -> str | None:
         try:
             self.files[new_folder, new.decode()] = self.files.pop((folder, old.decode()))
         except KeyError:

@@ -233,7 +233,7 @@ def upgrade() -> None:
         sa.Column("csv", sa.Text(), nullable=False),
         sa.Column("removed", sa.Boolean(), nullable=False),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_refusal")),
-        sa.UniqueConstraint("person", "name_key", name=op.f("uq_refusal_person")),
+        sa.UniqueConstraint("person", "place", "name_key", name=op.f("uq_refusal_person")),
     )
     with op.batch_alter_table("refusal", schema=None) as batch_op:
         batch_op.create_index(batch_op.f("ix_refusal_person"), ["person"], unique=False)
