@@ -22,6 +22,8 @@ from server.store import Tx
 from server.store.tables import ConsignmentRow, DeliveryRow
 
 _BATCH = 200
+NEWER = "newer"
+"""The hold of a file that waits to see whether a newer one of its name goes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +63,7 @@ class Deliveries:
             )
             tx.session.add(row)
             tx.session.flush()
-            unlink += self._undo_unreleased(tx, consignment, row, one_file=exchange.files == "one")
+            unlink += self._before(tx, consignment, row, one_file=exchange.files == "one")
             rows.append(row)
         facts: dict[str, Fact] = {
             "exchange": consignment.exchange, "period": consignment.period, "sha256": consignment.sha256,
@@ -102,12 +104,46 @@ class Deliveries:
         priors = self._priors(session, consignment, recipient, one_file=False)
         return priors[-1][0] if priors and priors[-1][1].sha256 == consignment.sha256 else None
 
-    def _undo_unreleased(self, tx: Tx, new: ConsignmentRow, row: DeliveryRow, *, one_file: bool) -> list[str]:
+    def _before(self, tx: Tx, new: ConsignmentRow, row: DeliveryRow, *, one_file: bool) -> list[str]:
+        """What a new delivery means for earlier ones that have not gone: its sender's own are undone by it.
+
+        While the new one is held, or when a colleague sent the earlier one, that waits until the new one goes.
+        """
         unlink: list[str] = []
         for prior, old in self._priors(tx.session, new, row.recipient, one_file=one_file):
-            if prior.status in UNRELEASED:
+            if prior.status not in UNRELEASED:
+                continue
+            if new.hold is None and old.person == new.person:
                 unlink += self._end(tx, prior, old, Status.SUPERSEDED, actor=new.person, by=row.id)
+            elif prior.status is Status.SENT:
+                words = f"A newer file of this name waits to go ({row.id}); this one goes only if that one does not."
+                self._hold(tx, prior, old, NEWER, words)
         return unlink
+
+    def _hold(self, tx: Tx, row: DeliveryRow, consignment: ConsignmentRow, why: str, words: str) -> None:
+        """It does not go, and its sender is asked."""
+        row.status = move(row.status, Status.HELD)
+        consignment.hold, consignment.hold_words = why, words
+        tx.session.add(row)
+        tx.session.add(consignment)
+        about = tx.record(Event("delivery.held", "exchange", (row.id, consignment.id), {"why": why}))
+        self._telling.sender(tx, consignment, about=about)
+
+    def _resume_earlier(self, tx: Tx, ended: DeliveryRow, consignment: ConsignmentRow) -> None:
+        """The newer file does not go after all: the earlier one that waited for it does, unless another is newer."""
+        exchange = self._ground.policy.exchange(consignment.exchange)
+        one_file = exchange is not None and exchange.files == "one"
+        priors = self._priors(tx.session, consignment, ended.recipient, one_file=one_file)
+        waiting = [(row, old) for row, old in priors if row.status in UNRELEASED]
+        if not waiting or waiting[-1][1].hold != NEWER:
+            return
+        row, old = waiting[-1]
+        row.status = move(row.status, Status.SENT)
+        old.hold = old.hold_words = None
+        tx.session.add(row)
+        tx.session.add(old)
+        about = tx.record(Event("delivery.resumed", "exchange", (row.id, old.id), {"instead_of": ended.id}))
+        self._telling.sender(tx, old, about=about)
 
     # -- release
 
@@ -157,14 +193,9 @@ class Deliveries:
         return unlink
 
     def _hold_back(self, tx: Tx, row: DeliveryRow, consignment: ConsignmentRow, why: str) -> list[str]:
-        """The policy no longer permits it: it does not go, and its sender is asked."""
-        row.status = move(row.status, Status.HELD)
-        consignment.hold = "decision"
-        consignment.hold_words = f"{why} It is not released. Discard it, or answer All there once it is permitted."
-        tx.session.add(row)
-        tx.session.add(consignment)
-        about = tx.record(Event("delivery.held", "exchange", (row.id, consignment.id), {"why": "decision"}))
-        self._telling.sender(tx, consignment, about=about)
+        """The policy no longer permits it."""
+        words = f"{why} It is not released. Discard it, or answer All there once it is permitted."
+        self._hold(tx, row, consignment, "decision", words)
         return []
 
     # -- ending
@@ -191,6 +222,8 @@ class Deliveries:
             self._telling.recipient(tx, row, consignment, about=about)
         self._telling.sender(tx, consignment, about=about)
         self._collection.ending(row.id)
+        if status is Status.RECALLED and not seen:
+            self._resume_earlier(tx, row, consignment)
         return self._disposal.unread(tx, consignment)
 
     def undo(self, tx: Tx, consignment: ConsignmentRow, *, actor: str) -> list[str]:

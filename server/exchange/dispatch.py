@@ -11,7 +11,7 @@ from server.domain.errors import Refused
 from server.domain.schedule import clock_words
 from server.exchange.delivery import Deliveries
 from server.exchange.ground import Ground
-from server.exchange.outbox_rows import checksum_of
+from server.exchange.outbox_rows import checksum_of, deliveries_of
 from server.store import Tx
 from server.store.tables import ConsignmentRow, DeliveryRow, RefusalRow
 
@@ -88,9 +88,19 @@ class Dispatch:
             text += f" HELD: {row.hold_words} {_how(row.id)}"
         elif row.release_at > tx.now:
             text += f" It goes at {clock_words(row.release_at, tx.now)}; until then removing it undoes it."
+        text += self._replaced(tx, row)
         for member, why in left_out:
             text += f" Not sent to {self._ground.called(member)}: {why}"
         return text
+
+    def _replaced(self, tx: Tx, row: ConsignmentRow) -> str:
+        """Which earlier deliveries will not go because of this one."""
+        new = [delivery.id for delivery in deliveries_of(tx.session, row)]
+        query = select(DeliveryRow.id).where(
+            col(DeliveryRow.superseded_by).in_(new), col(DeliveryRow.available_at).is_(None)
+        )
+        old = sorted(tx.session.exec(query).all())
+        return f" It takes the place of {', '.join(old)}, which will not go." if old else ""
 
     def _clear_refusal(self, tx: Tx, row: ConsignmentRow) -> None:
         """An accepted file of that name stands in front of an earlier refusal of it."""

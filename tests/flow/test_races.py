@@ -172,3 +172,32 @@ def test_a_refusal_of_one_place_stands_beside_that_of_another(here: SmallExchang
     assert len(whys) == 2
     assert any(b"kent" in why for why in whys)
     assert any(b"medway" in why for why in whys)
+
+
+def test_an_accepted_file_waits_while_a_newer_one_is_asked_about(here: SmallExchange) -> None:
+    """Whole file accepted, cut one sent after it and discarded: the whole one goes. Confirmed: the newer one goes."""
+    here.put("p-essex-1", f"{POST16}/kent/d.csv", records(3))
+    cut = here.send(cut=True, rows=9, name="d.csv")
+    here.release()
+    assert here.exchange.views.received("p-kent-1") == ()
+    here.exchange.delivery.discard("p-essex-1", cut, via="test")
+    here.exchange.tick()
+    assert [view.rows for view in here.exchange.views.received("p-kent-1")] == [3]
+
+
+def test_a_colleague_s_waiting_file_is_not_lost_by_mine(here: SmallExchange) -> None:
+    """p-essex-2's file waits for p-essex-1's of the same name; when that is removed, it goes."""
+    here.put("p-essex-2", f"{POST16}/kent/d.csv", records(3))
+    here.put("p-essex-1", f"{POST16}/kent/d.csv", records(5))
+    here.exchange.amendments.remove(here.visitor("p-essex-1"), KENT, b"d.csv")
+    here.release()
+    assert [view.rows for view in here.exchange.views.received("p-kent-1")] == [3]
+
+
+def test_sending_again_says_what_will_not_go(here: SmallExchange) -> None:
+    """The sender's own unreleased file is undone by the next, and that is said at once."""
+    here.put("p-essex-1", f"{POST16}/kent/d.csv", records(3))
+    first = here.exchange.views.sent_deliveries("p-essex-1")[0].id
+    assert f"takes the place of {first}, which will not go" in str(
+        here.put("p-essex-1", f"{POST16}/kent/d.csv", records(4))
+    )
