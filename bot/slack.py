@@ -6,7 +6,7 @@ import asyncio
 import hashlib
 import json
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlsplit
@@ -29,7 +29,7 @@ from bot.conversation import Account, Buttons, Form, Reply, Words
 from bot.conversation.buttons import check
 from bot.conversation.words import HOW_TO_LINK
 from bot.relay import Later, Relay, Sent, Threads
-from server.domain.errors import Misconfigured
+from server.domain.errors import Misconfigured, SafehandError
 from server.exchange import Exchange
 from server.exchange.outbox import Errand
 from server.exchange.views import NoticeView
@@ -251,10 +251,8 @@ class SlackFront:
     async def _pressed(self, ack: AsyncAck, body: Payload, req: AsyncBoltRequest, respond: AsyncRespond) -> None:
         await ack()
         press = Press.of(body)
-        if not await self._first_time(body, req):
-            return
         answers: dict[str, str] | None = {} if press.verb in SURE else None
-        await self._carry_out(press, answers, respond)
+        await self._act(body, req, press, answers, respond)
 
     async def _submitted(self, ack: AsyncAck, body: Payload, view: Payload, req: AsyncBoltRequest) -> None:
         press, answers = Press.of_modal(body), _answers(view)
@@ -263,29 +261,52 @@ class SlackFront:
             await ack(response_action="errors", errors=dict(wrong.errors))
             return
         await ack()
-        if await self._first_time(body, req):
-            await self._carry_out(press, answers, None)
+        await self._act(body, req, press, answers, None)
 
     async def _typed(self, ack: AsyncAck, body: Payload, req: AsyncBoltRequest, respond: AsyncRespond) -> None:
-        if not await self._first_time(body, req):
+        """Answered in Slack's own request when that is quick enough, else by its response URL."""
+        saying = asyncio.create_task(self._said(body, req))
+        in_time, _ = await asyncio.wait({saying}, timeout=ANSWER_WITHIN)
+        if not in_time:
             await ack()
+        reply = await saying
+        if reply is None:
+            if in_time:
+                await ack()
             return
-        saying = asyncio.create_task(self._said(_account(body), str(body.get("text") or "")))
-        done, _ = await asyncio.wait({saying}, timeout=ANSWER_WITHIN)
-        if done:
-            await ack(text=reply_text(saying.result()), response_type="ephemeral")
-            return
-        await ack()
-        await respond(text=reply_text(await saying), response_type="ephemeral")
+        tell: Callable[..., Awaitable[object]] = ack if in_time else respond
+        await tell(text=reply_text(reply), response_type="ephemeral")
 
-    async def _said(self, account: Account, text: str) -> Reply:
-        reply = await self._threads.run(self._words.say, account, text)
+    async def _said(self, body: Payload, req: AsyncBoltRequest) -> Reply | None:
+        """The answer to a typed line; None when this very line was answered already."""
+        try:
+            if not await self._first_time(body, req):
+                return None
+        except SafehandError as error:
+            return Reply(error.sentence, "attention")
+        reply = await self._threads.run(self._words.say, _account(body), str(body.get("text") or ""))
         if reply.changed:
             self.relay.wake()
         return reply
 
     async def _first_time(self, body: Payload, request: AsyncBoltRequest) -> bool:
         return await self._threads.run(self._exchange.people.first_time, _once(body, request))
+
+    async def _act(
+        self,
+        body: Payload,
+        req: AsyncBoltRequest,
+        press: Press,
+        answers: Mapping[str, str] | None,
+        respond: AsyncRespond | None,
+    ) -> None:
+        """Once a request. Slack was answered and a modal is closed by now: what the exchange cannot do must be told."""
+        try:
+            if await self._first_time(body, req):
+                await self._carry_out(press, answers, respond)
+        except SafehandError as error:
+            log.warning("press_failed", verb=press.verb, subject=press.subject, code=error.code)
+            await self._tell(press, Reply(error.sentence, "attention"), respond)
 
     async def _carry_out(self, press: Press, answers: Mapping[str, str] | None, respond: AsyncRespond | None) -> None:
         """One verb; then the card is right again, and the person knows what happened."""
@@ -319,20 +340,21 @@ class SlackFront:
             log.warning("ephemeral_failed", subject=press.subject, error=type(error).__name__)
             if respond is not None:
                 await respond(text=text, response_type="ephemeral", replace_original=False)
+            else:  # a modal's answer has no response URL
+                await _asked(self._client.chat_postMessage, channel=press.account.account, text=text)
 
     async def _refresh(self, press: Press, person_id: str) -> None:
         """The pressed message shows its notice as it is now."""
         if press.notice_id is None or not press.reference:
             return
-        async with self.transport.turn(press.notice_id):
-            found = await self._threads.run(self._exchange.views.notices, person_id)
-            now = next((view for view in found if view.id == press.notice_id), None)
-            if now is None:
-                return
-            try:
-                await self.transport.update(press.channel, press.reference, now)
-            except (SlackClientError, Later, aiohttp.ClientError, TimeoutError) as error:
-                log.warning("refresh_failed", notice=press.notice_id, error=type(error).__name__)
+        try:
+            async with self.transport.turn(press.notice_id):
+                found = await self._threads.run(self._exchange.views.notices, person_id)
+                now = next((view for view in found if view.id == press.notice_id), None)
+                if now is not None:
+                    await self.transport.update(press.channel, press.reference, now)
+        except (SafehandError, SlackClientError, Later, aiohttp.ClientError, TimeoutError) as error:
+            log.warning("refresh_failed", notice=press.notice_id, error=type(error).__name__)
 
     async def socket(self) -> None:
         """Socket Mode until cancelled. The client tries again by itself while Slack is away."""

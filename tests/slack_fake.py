@@ -150,7 +150,7 @@ class FakeSlack:
             case "chat.postMessage":
                 channel = f"D{given['channel']}" if str(given["channel"]).startswith("U") else str(given["channel"])
                 message = Message(
-                    channel, f"{int(time.time())}.{next(self._numbers):06d}", given["text"], given["blocks"]
+                    channel, f"{int(time.time())}.{next(self._numbers):06d}", given["text"], given.get("blocks", [])
                 )
                 self.messages[channel, message.ts] = message
                 return {"ok": True, "channel": channel, "ts": message.ts, "message": {"text": message.text}}

@@ -103,10 +103,13 @@ class Buttons:
         question = _QUESTIONS.get(verb)
         if question is None or _SUBJECT.fullmatch(subject) is None:
             return Reply("That button is no longer in use. Please open the latest message.", "attention")
-        settled = self._settled(person_id, subject) if verb == "problem" else None
+        try:
+            settled = self._settled(person_id, subject) if verb == "problem" else None
+            called = self._called(person_id, subject) if verb == "suspend" else subject
+        except SafehandError as error:
+            return Reply(error.sentence, "attention")
         if settled is not None:
             return settled
-        called = self._called(person_id, subject) if verb == "suspend" else subject
         return replace(question, subject=subject, title=question.title.format(called))
 
     def _problem(self, person_id: str, subject: str, answers: Mapping[str, str], via: str) -> Outcome:

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import sqlite3
 import threading
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, closing, contextmanager
 from dataclasses import dataclass
 from typing import Any
 
 import httpx
 import pytest
 import uvicorn
+from sqlalchemy.engine import make_url
 
 from bot.app import Parts, compose
 from bot.slack import SlackSettings
@@ -69,6 +71,32 @@ async def eventually(asked: Callable[[], Any]) -> Any:
             return answer
         await asyncio.sleep(0.02)
     raise AssertionError("it did not happen in time")
+
+
+@contextmanager
+def failing(small: SmallExchange, act: str, table: str) -> Iterator[None]:
+    """The database refuses this act on this table."""
+    statement = f"CREATE TRIGGER away BEFORE {act} ON {table} BEGIN SELECT a_function_that_is_away(); END"
+    with changed(small, statement, "DROP TRIGGER away"):
+        yield
+
+
+@contextmanager
+def away(small: SmallExchange, table: str) -> Iterator[None]:
+    """The table cannot be found."""
+    with changed(small, f"ALTER TABLE {table} RENAME TO elsewhere", f"ALTER TABLE elsewhere RENAME TO {table}"):
+        yield
+
+
+@contextmanager
+def changed(small: SmallExchange, statement: str, back: str) -> Iterator[None]:
+    url = make_url(small.exchange.ground.store.url)
+    with closing(sqlite3.connect(str(url.database), timeout=10, isolation_level=None)) as database:
+        database.execute(statement)
+        try:
+            yield
+        finally:
+            database.execute(back)
 
 
 @asynccontextmanager
@@ -195,6 +223,70 @@ async def test_when_slack_refuses_the_private_answer_the_response_url_is_used(ov
     await eventually(lambda: over_http.slack.responses)
     assert "Nobody at Kent has collected" in over_http.slack.responses[-1]["text"]
     assert over_http.slack.responses[-1]["response_type"] == "ephemeral"
+
+
+async def test_an_act_that_the_database_refuses_is_told_and_not_believed(over_http: Workspace) -> None:
+    """The modal closed before the act: whoever rejected a file reads that nothing was changed, and may do it again."""
+    delivery = await over_http.collected()
+    card = await over_http.card(KENT, delivery, "Please acknowledge")
+    await over_http.post(interaction(over_http.slack.click(card, "Problem", KENT)))
+    view = await eventually(lambda: next((v for v in over_http.slack.views if delivery in str(v["title"])), None))
+    answers = {"kind": "rejected", "reason": "It is the file of another month."}
+    with failing(over_http.small, "INSERT", "seen_action"):
+        sent = await over_http.post(interaction(over_http.slack.submission(KENT, view, **answers)))
+        assert (sent.status_code, sent.content) == (200, b"")
+        await eventually(lambda: over_http.slack.ephemeral)
+    assert "nothing was changed" in over_http.slack.ephemeral[0][1]
+    assert over_http.small.count("delivery.rejected", delivery) == 0
+    await over_http.post(interaction(over_http.slack.submission(KENT, view, **answers)))
+    await over_http.card(KENT, delivery, "ejected")
+    assert over_http.small.count("delivery.rejected", delivery) == 1
+
+
+@pytest.mark.parametrize("table", ["seen_action", "chat_link"])
+async def test_a_sentence_that_cannot_stand_beside_the_card_is_a_message(over_http: Workspace, table: str) -> None:
+    """Neither the record of presses nor that of accounts can be read, and Slack refuses the private answer."""
+    delivery = await over_http.collected()
+    card = await over_http.card(KENT, delivery, "Please acknowledge")
+    await over_http.post(interaction(over_http.slack.click(card, "Problem", KENT)))
+    view = await eventually(lambda: next((v for v in over_http.slack.views if delivery in str(v["title"])), None))
+    with away(over_http.small, table):
+        over_http.slack.fails_next("chat.postEphemeral", "channel_not_found")
+        answers = {"kind": "rejected", "reason": "It is the file of another month."}
+        await over_http.post(interaction(over_http.slack.submission(KENT, view, **answers)))
+        told = await eventually(lambda: next((m for m in over_http.slack.messages.values() if not m.blocks), None))
+    assert (told.channel, "The database has no tables" in told.text) == (f"D{KENT}", True)
+    assert over_http.small.count("delivery.rejected", delivery) == 0
+
+
+async def test_a_typed_line_is_answered_in_time_while_the_database_is_locked(over_http: Workspace) -> None:
+    """Slack gives up after three seconds: it is answered before, and the person when the lock is gone."""
+    locked, free = threading.Event(), threading.Event()
+
+    def lock() -> None:
+        with over_http.small.exchange.ground.transaction():
+            locked.set()
+            free.wait(10)
+
+    holding = asyncio.create_task(asyncio.to_thread(lock))
+    await asyncio.to_thread(locked.wait, 10)
+    try:
+        before = time.monotonic()
+        answer = await over_http.post(over_http.slack.command(KENT, "help"))
+        assert time.monotonic() - before < 2.8
+        assert (answer.status_code, answer.content, over_http.slack.responses) == (200, b"", [])
+    finally:
+        free.set()
+        await holding
+    await eventually(lambda: over_http.slack.responses)
+    assert "/safehand link CODE" in over_http.slack.responses[-1]["text"]
+
+
+async def test_a_typed_line_that_the_database_refuses_is_answered_with_its_sentence(over_http: Workspace) -> None:
+    """Nothing typed goes unanswered."""
+    with failing(over_http.small, "INSERT", "seen_action"):
+        answer = await over_http.post(over_http.slack.command(KENT, "status"))
+    assert "nothing was changed" in answer.json()["text"]
 
 
 async def test_socket_mode_carries_the_same_story(small: SmallExchange) -> None:
