@@ -27,7 +27,7 @@ class Jobs:
     def __init__(self, exchange: Exchange) -> None:
         self._exchange = exchange
         # One thread each, so that a tick that waits for the database never holds up another.
-        self._threads = ThreadPoolExecutor(3, thread_name_prefix="jobs")
+        self._threads = ThreadPoolExecutor(6, thread_name_prefix="jobs")
         # The defaults go in as `job_defaults`: APScheduler 3.11 ignores them as keywords and drops late jobs.
         self._scheduler = AsyncIOScheduler(
             timezone="UTC", job_defaults={"misfire_grace_time": None, "coalesce": True, "max_instances": 1}
@@ -37,7 +37,7 @@ class Jobs:
         """Begin to tick, on the running loop."""
         for name, verb, seconds in (
             ("refresh", self._exchange.refresh, EVERY_SECOND),
-            ("tick", self._exchange.tick, EVERY_SECOND),
+            *((name, self._with_policy(duty), EVERY_SECOND) for name, duty in self._exchange.duties.items()),
             ("spool", self._look_after_spool, SPOOL_HOURS * 3600),
         ):
             run = functools.partial(self._run, name, verb)
@@ -49,6 +49,10 @@ class Jobs:
         if self._scheduler.running:
             self._scheduler.shutdown(wait=False)
         self._threads.shutdown(wait=False, cancel_futures=True)
+
+    def _with_policy(self, duty: Callable[[], object]) -> Callable[[], object]:
+        """Nothing is due before a policy is in force."""
+        return lambda: duty() if self._exchange.ground.has_policy else None
 
     def _look_after_spool(self) -> None:
         for sentence in self._exchange.recover(older_than=SPOOL_AGE_SECONDS):

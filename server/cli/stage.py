@@ -139,7 +139,6 @@ def _settings(folder: Path, sftp_port: int | None, web_port: int | None) -> Sett
     before = _ports_before(folder)
     return read_settings(
         data=folder,
-        database_url=f"sqlite:///{folder / 'safehand.db'}",
         sftp_host=HOST,
         sftp_port=_port(sftp_port, before[0], SFTP_PORT),
         web_host=HOST,

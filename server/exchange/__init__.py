@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
 
@@ -53,6 +54,7 @@ class Exchange:
         dispatch, self.uploads = Dispatch(ground, self.delivery), Uploads()
         refusals = Refusals(ground)
         self.intake = Intake(ground, self.sessions, self.delivery, disposal, refusals, dispatch, self.uploads)
+        self._refusals = refusals
         self.amendments = Amendments(ground, self.sessions, self.delivery, disposal, dispatch, refusals, self.uploads)
         self.acknowledgement = Acknowledgements(ground, telling)
         self.attest = Attest(self.sessions, self.delivery, self.acknowledgement)
@@ -117,13 +119,22 @@ class Exchange:
         """Look at what other processes wrote: revision, suspensions, clock."""
         return self.ground.refresh()
 
+    @property
+    def duties(self) -> dict[str, Callable[[], object]]:
+        """What is looked at every second, each by itself: one that fails does not stop the others."""
+        return {
+            "release": self.delivery.release_due,
+            "collections": self.collection.settle_owed,
+            "uploads": self.intake.give_up,
+            "refusals": self._refusals.say_unsaid,
+        }
+
     def tick(self) -> None:
         """Everything whose time has come."""
         if not self.ground.has_policy:
             return
-        self.delivery.release_due()
-        self.collection.settle_owed()
-        self.intake.give_up()
+        for act in self.duties.values():
+            act()
 
     def recover(self, *, older_than: float = 0) -> list[str]:
         """Spool against rows, at the start (or files `older_than` seconds); what was found, in sentences."""

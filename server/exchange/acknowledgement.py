@@ -25,8 +25,8 @@ class Acknowledgements:
 
     def acknowledge(self, person_id: str, delivery_id: str, *, via: str) -> Outcome:
         """Raises Refused before anybody of the member has collected it, and for one that was recalled or replaced."""
-        person = self._ground.person(person_id)
         with self._ground.transaction() as tx:
+            person = self._ground.acting(tx.session, person_id)
             row, consignment = self._received(tx, person, delivery_id)
             if row.status is Status.ACKNOWLEDGED:
                 who, when = row.acknowledged_by, row.acknowledged_at
@@ -52,9 +52,9 @@ class Acknowledgements:
         self, person_id: str, delivery_id: str, kind: Literal["queried", "rejected"], reason: str, *, via: str
     ) -> Outcome:
         """A question about a delivery, or its rejection, with a reason that carries no personal data."""
-        person = self._ground.person(person_id)
         tidy = guard.reason(reason)
         with self._ground.transaction() as tx:
+            person = self._ground.acting(tx.session, person_id)
             row, consignment = self._received(tx, person, delivery_id)
             if row.status == kind and row.problem == tidy:
                 return Outcome(f"{delivery_id}: {row.problem_by} said so already.", changed=False)

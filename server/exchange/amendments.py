@@ -61,7 +61,7 @@ class Amendments:
             return self._rename(visitor, folder, old_name, new_name, address)
         except Refused as error:
             if error.code not in _STAYS:
-                self._refusals.record(visitor, address.place, new_name, error, address=address)
+                self._refusals.note(visitor, address.place, new_name, error, address=address)
             raise
 
     def _rename(self, visitor: Visitor, folder: tuple[str, ...], old_name: str, new_name: str, address: Address) -> str:
@@ -74,13 +74,10 @@ class Amendments:
                 raise Refused("Under that name it would go to somebody else; send it again.", code="RENAME_ACROSS")
             row.name, row.name_key = new_name, new_name.casefold()
             if row.staged and not temporary:
-                sentence, unlink = self._send_staged(tx, row)
-            else:
-                sentence, unlink = self._retitle(tx, row, temporary=temporary), []
-        self._deliveries.after_commit(unlink)
-        return sentence
+                return self._send_staged(tx, row)
+            return self._retitle(tx, row, temporary=temporary)
 
-    def _send_staged(self, tx: Tx, row: ConsignmentRow) -> tuple[str, list[str]]:
+    def _send_staged(self, tx: Tx, row: ConsignmentRow) -> str:
         in_force = self._ground.in_force_at(tx.session)
         tx.revision = in_force.revision
         packets = self._packets(tx, row)
@@ -98,7 +95,8 @@ class Amendments:
         left = [r for r in packets if self._deliveries.repeated(tx.session, row, r) is None]
         if not left:
             sentence = self._dispatch.repeated(tx, row)
-            return sentence, self._disposal.discard_staged(tx, row, actor=row.person, why="already received")
+            self._disposal.discard_staged(tx, row, actor=row.person, why="already received")
+            return sentence
         for recipient in set(packets) - set(left):
             tx.session.delete(packets[recipient])
         row.staged, row.recipients = False, ",".join(left)
@@ -107,8 +105,8 @@ class Amendments:
         self._dispatch.hold(tx, row)
         tx.session.add(row)
         tx.session.flush()
-        unlink = self._deliveries.send(tx, row, left)
-        return self._dispatch.received(tx, row, ()), unlink
+        self._deliveries.send(tx, row, left)
+        return self._dispatch.received(tx, row, ())
 
     def _packets(self, tx: Tx, row: ConsignmentRow) -> dict[str, KeyPacketRow]:
         query = select(KeyPacketRow).where(KeyPacketRow.consignment == row.id).order_by(col(KeyPacketRow.member))
@@ -134,34 +132,28 @@ class Amendments:
             return "The unfinished upload is gone."
         place = place_of(folder)
         with self._ground.transaction() as tx:
-            sentence, unlink = self._remove(tx, visitor, place, clean)
-        self._deliveries.after_commit(unlink)
-        return sentence
+            return self._remove(tx, visitor, place, clean)
 
-    def _remove(self, tx: Tx, visitor: Visitor, place: tuple[str, str, str], name: str) -> tuple[str, list[str]]:
+    def _remove(self, tx: Tx, visitor: Visitor, place: tuple[str, str, str], name: str) -> str:
         row = latest(tx.session, visitor, place, name)
         refusal = refusal_of(tx.session, visitor, place, name)
         if refusal is not None and (row is None or refusal.at >= row.received_at):
             refusal.removed = True
             tx.session.add(refusal)
-            return "The refused file is gone; why it was refused stays in /refused/.", []
+            return "The refused file is gone; why it was refused stays in /refused/."
         if row is None:
-            return self._remove_small(tx, visitor, place, name), []
+            return self._remove_small(tx, visitor, place, name)
         if row.staged:
-            return f"{row.id} was never sent; it is gone.", self._disposal.discard_staged(
-                tx, row, actor=row.person, why="removed"
-            )
-        unlink = self._deliveries.undo(tx, row, actor=visitor.person.id)
+            self._disposal.discard_staged(tx, row, actor=row.person, why="removed")
+            return f"{row.id} was never sent; it is gone."
+        self._deliveries.undo(tx, row, actor=visitor.person.id)
         row.tidied = True
         tx.session.add(row)
         rows = deliveries_of(tx.session, row)
         if all(delivery.status is Status.RECALLED for delivery in rows):
-            return f"{row.id} is undone: nobody received it.", unlink
+            return f"{row.id} is undone: nobody received it."
         tx.record(Event("consignment.tidied", visitor.person.id, (row.id,), {}))
-        return (
-            f"{row.id} has gone already and is only tidied from this list. To recall it: chat, desk or attest/.",
-            unlink,
-        )
+        return f"{row.id} has gone already and is only tidied from this list. To recall it: chat, desk or attest/."
 
     def _remove_small(self, tx: Tx, visitor: Visitor, place: tuple[str, str, str], name: str) -> str:
         exchange, period, leaf = place

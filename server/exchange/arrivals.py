@@ -84,6 +84,8 @@ class Target:
     keys: tuple[SealingKey, ...]
     left_out: tuple[tuple[str, str], ...]
     """Members of a broadcast that cannot receive, each with the sentence why."""
+    resume: bool = False
+    """The client opened it to go on with what it believes is here."""
 
 
 class Upload:

@@ -7,7 +7,7 @@ import threading
 from dataclasses import dataclass
 
 from server.domain.delivery import VISIBLE, Status, move
-from server.domain.errors import Busy, Missing, SafehandError
+from server.domain.errors import Missing, SafehandError
 from server.domain.ledger import Event, Fact
 from server.exchange.ground import Ground
 from server.exchange.outbox_rows import pair_of
@@ -52,7 +52,6 @@ class Collection:
         self._ground, self._sessions, self._telling = ground, sessions, telling
         self._served: dict[tuple[str, str], Served] = {}
         self._owed: list[tuple[Visitor, str]] = []
-        self._ending: set[str] = set()
         self._lock = threading.Lock()
 
     def read(self, visitor: Visitor, delivery_id: str) -> Reading:
@@ -88,17 +87,11 @@ class Collection:
         with self._lock:
             return any(key[1] == delivery_id and served.spans for key, served in self._served.items())
 
-    def ending(self, delivery_id: str) -> None:
-        """It is recalled or superseded in a transaction that is not committed yet."""
+    def stop(self, delivery_id: str) -> None:
+        """It was recalled or superseded, and that is committed: nobody reads it any further."""
         with self._lock:
-            self._ending.add(delivery_id)
-
-    def stop_readers(self) -> None:
-        """After the commit: what ended is not read any further."""
-        with self._lock:
-            ended, self._ending = self._ending, set()
             for (_, delivery), served in self._served.items():
-                served.revoked = served.revoked or delivery in ended
+                served.revoked = served.revoked or delivery == delivery_id
 
     # -- ends of handles
 
@@ -118,14 +111,15 @@ class Collection:
         with self._lock:
             served = self._served[key]
             whole = served.handles == 1 and by_client and not served.revoked and served.covers(reading.size)
-        if whole:
-            try:
+        try:
+            if whole:
                 self._collect(reading.visitor, reading.delivery)
                 served.spans = ()
-            except Busy:
-                with self._lock:
-                    self._owed.append((reading.visitor, reading.delivery))
-        self._let_go(key)
+        except SafehandError:
+            with self._lock:
+                self._owed.append((reading.visitor, reading.delivery))
+        finally:
+            self._let_go(key)
 
     def settle_owed(self) -> None:
         """Record the collections that could not be recorded when they happened."""
@@ -134,7 +128,7 @@ class Collection:
         for place, (visitor, delivery_id) in enumerate(owed):
             try:
                 self._collect(visitor, delivery_id)
-            except Busy:
+            except SafehandError:
                 with self._lock:
                     self._owed += owed[place:]
                 return
@@ -142,11 +136,9 @@ class Collection:
     def _collect(self, visitor: Visitor, delivery_id: str) -> None:
         with self._ground.transaction() as tx:
             row, consignment = pair_of(tx.session, delivery_id)
-            if row.status not in VISIBLE:
-                return
             exchange = self._ground.policy.exchange(consignment.exchange)
             first = row.collected_at is None
-            if first:
+            if first:  # a disclosure that happened is recorded even if the delivery has ended since
                 row.collected_at, row.collected_by, row.collected_key = tx.now, visitor.person.id, visitor.key
                 if row.status is Status.AVAILABLE:
                     row.status = move(row.status, Status.COLLECTED)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable
 from dataclasses import dataclass
 
 from sqlmodel import Session, col, select
 
 from server.domain.agreement import Person
-from server.domain.decision import Question, decide
+from server.domain.decision import Decision, Question, decide
 from server.domain.delivery import CURRENT, UNRELEASED, Status, move
 from server.domain.errors import Forbidden, Missing, Refused
 from server.domain.ledger import Event, Fact
@@ -22,6 +23,7 @@ from server.store import Tx
 from server.store.tables import ConsignmentRow, DeliveryRow
 
 _BATCH = 200
+_STUCK_SECONDS = 60.0
 NEWER = "newer"
 """The hold of a file that waits to see whether a newer one of its name goes."""
 
@@ -39,19 +41,14 @@ class Deliveries:
 
     def __init__(self, ground: Ground, telling: Telling, disposal: Disposal, collection: Collection) -> None:
         self._ground, self._telling, self._disposal, self._collection = ground, telling, disposal, collection
-
-    def after_commit(self, unlink: Iterable[str]) -> None:
-        """What follows a commit: whoever still reads what ended is stopped, and bytes that nobody may read go."""
-        self._collection.stop_readers()
-        self._disposal.unlink(unlink)
+        self._stuck: dict[str, float] = {}
 
     # -- sending (inside the caller's transaction)
 
-    def send(self, tx: Tx, consignment: ConsignmentRow, recipients: Iterable[str]) -> list[str]:
-        """Give every recipient its delivery: held, waiting for release, or available at once. Blobs to unlink."""
+    def send(self, tx: Tx, consignment: ConsignmentRow, recipients: Iterable[str]) -> None:
+        """Give every recipient its delivery: held, waiting for release, or available at once."""
         exchange = self._ground.exchange(consignment.exchange)
         status = Status.HELD if consignment.hold else Status.SENT
-        unlink: list[str] = []
         rows = []
         for recipient in recipients:
             row = DeliveryRow(
@@ -63,7 +60,7 @@ class Deliveries:
             )
             tx.session.add(row)
             tx.session.flush()
-            unlink += self._before(tx, consignment, row, one_file=exchange.files == "one")
+            self._before(tx, consignment, row, one_file=exchange.files == "one")
             rows.append(row)
         facts: dict[str, Fact] = {
             "exchange": consignment.exchange, "period": consignment.period, "sha256": consignment.sha256,
@@ -74,9 +71,8 @@ class Deliveries:
         about = tx.record(Event("consignment.sealed", consignment.person, ids, facts))
         if not consignment.hold and consignment.release_at <= tx.now:
             for row in rows:
-                unlink += self._release(tx, row, consignment)
+                self._release(tx, row, consignment)
         self._telling.sender(tx, consignment, about=about)
-        return unlink
 
     def _priors(self, session: Session, consignment: ConsignmentRow, recipient: str, *, one_file: bool) -> list[
         tuple[DeliveryRow, ConsignmentRow]
@@ -104,21 +100,19 @@ class Deliveries:
         priors = self._priors(session, consignment, recipient, one_file=False)
         return priors[-1][0] if priors and priors[-1][1].sha256 == consignment.sha256 else None
 
-    def _before(self, tx: Tx, new: ConsignmentRow, row: DeliveryRow, *, one_file: bool) -> list[str]:
+    def _before(self, tx: Tx, new: ConsignmentRow, row: DeliveryRow, *, one_file: bool) -> None:
         """What a new delivery means for earlier ones that have not gone: its sender's own are undone by it.
 
         While the new one is held, or when a colleague sent the earlier one, that waits until the new one goes.
         """
-        unlink: list[str] = []
         for prior, old in self._priors(tx.session, new, row.recipient, one_file=one_file):
             if prior.status not in UNRELEASED:
                 continue
             if new.hold is None and old.person == new.person:
-                unlink += self._end(tx, prior, old, Status.SUPERSEDED, actor=new.person, by=row.id)
+                self._end(tx, prior, old, Status.SUPERSEDED, actor=new.person, by=row.id)
             elif prior.status is Status.SENT:
                 words = f"A newer file of this name waits to go ({row.id}); this one goes only if that one does not."
                 self._hold(tx, prior, old, NEWER, words)
-        return unlink
 
     def _hold(self, tx: Tx, row: DeliveryRow, consignment: ConsignmentRow, why: str, words: str) -> None:
         """It does not go, and its sender is asked."""
@@ -159,24 +153,28 @@ class Deliveries:
         )
         with self._ground.store.reading() as session:
             due = session.exec(query).all()
-        if not due:
-            return 0
-        unlink: list[str] = []
-        with self._ground.transaction() as tx:
-            for delivery_id in due:
-                row, consignment = pair_of(tx.session, delivery_id)
-                if row.status is Status.SENT and consignment.release_at <= tx.now:
-                    unlink += self._release(tx, row, consignment)
-        self.after_commit(unlink)
+        for delivery_id in due:
+            self._release_one(delivery_id)
         return len(due)
 
-    def _release(self, tx: Tx, row: DeliveryRow, consignment: ConsignmentRow) -> list[str]:
-        in_force = self._ground.in_force_at(tx.session)
-        question = Question(consignment.member, row.recipient, consignment.exchange, tx.now)
-        decision = decide(in_force.policy, question)
+    def _release_one(self, delivery_id: str) -> None:
+        """One transaction each: what cannot be released stands in nobody's way, and is tried again in a minute."""
+        real = time.monotonic()
+        if self._stuck.get(delivery_id, 0) > real:
+            return
+        self._stuck[delivery_id] = real + _STUCK_SECONDS
+        with self._ground.transaction() as tx:
+            row, consignment = pair_of(tx.session, delivery_id)
+            if row.status is Status.SENT and consignment.release_at <= tx.now:
+                self._release(tx, row, consignment)
+        del self._stuck[delivery_id]
+
+    def _release(self, tx: Tx, row: DeliveryRow, consignment: ConsignmentRow) -> None:
+        decision = self._decision(tx, row, consignment)
         if not decision.permit:
-            return self._hold_back(tx, row, consignment, decision.sentence)
-        exchange = in_force.policy.exchange(consignment.exchange)
+            self._hold_back(tx, row, consignment, decision.sentence)
+            return
+        exchange = self._ground.in_force_at(tx.session).policy.exchange(consignment.exchange)
         row.status = move(row.status, Status.AVAILABLE)
         row.available_at = tx.now
         row.use_by = use_by(tx.now, exchange.use_by_months if exchange else 2).isoformat()
@@ -185,18 +183,20 @@ class Deliveries:
         about = tx.record(Event("delivery.available", "exchange", (row.id, consignment.id), facts))
         self._telling.recipient(tx, row, consignment, about=about)
         self._telling.sender(tx, consignment, about=about)
-        unlink: list[str] = []
         one_file = exchange is not None and exchange.files == "one"
         for prior, old in self._priors(tx.session, consignment, row.recipient, one_file=one_file):
-            if prior.id < row.id:
-                unlink += self._end(tx, prior, old, Status.SUPERSEDED, actor=consignment.person, by=row.id)
-        return unlink
+            if prior.status not in UNRELEASED or prior.id < row.id:
+                self._end(tx, prior, old, Status.SUPERSEDED, actor=consignment.person, by=row.id)
 
-    def _hold_back(self, tx: Tx, row: DeliveryRow, consignment: ConsignmentRow, why: str) -> list[str]:
+    def _decision(self, tx: Tx, row: DeliveryRow, consignment: ConsignmentRow) -> Decision:
+        """Whether the policy in force still lets these two members share this."""
+        question = Question(consignment.member, row.recipient, consignment.exchange, tx.now)
+        return decide(self._ground.in_force_at(tx.session).policy, question)
+
+    def _hold_back(self, tx: Tx, row: DeliveryRow, consignment: ConsignmentRow, why: str) -> None:
         """The policy no longer permits it."""
         words = f"{why} It is not released. Discard it, or answer All there once it is permitted."
         self._hold(tx, row, consignment, "decision", words)
-        return []
 
     # -- ending
 
@@ -209,7 +209,7 @@ class Deliveries:
         *,
         actor: str,
         by: str | None = None,
-    ) -> list[str]:
+    ) -> None:
         """Recalled or superseded. What its recipient never saw leaves no trace there, and no copy here."""
         seen = row.status not in UNRELEASED
         row.status = move(row.status, status)
@@ -221,23 +221,22 @@ class Deliveries:
         if seen:
             self._telling.recipient(tx, row, consignment, about=about)
         self._telling.sender(tx, consignment, about=about)
-        self._collection.ending(row.id)
+        tx.after(f"stop {row.id}", lambda: self._collection.stop(row.id))
         if status is Status.RECALLED and not seen:
             self._resume_earlier(tx, row, consignment)
-        return self._disposal.unread(tx, consignment)
+        self._disposal.unread(tx, consignment)
 
-    def undo(self, tx: Tx, consignment: ConsignmentRow, *, actor: str) -> list[str]:
-        """Every unreleased delivery of the consignment ends without a trace for its recipient. Blobs to unlink."""
-        unlink: list[str] = []
+    def undo(self, tx: Tx, consignment: ConsignmentRow, *, actor: str) -> None:
+        """Every unreleased delivery of the consignment ends without a trace for its recipient."""
         for row in deliveries_of(tx.session, consignment):
             if row.status in UNRELEASED:
-                unlink += self._end(tx, row, consignment, Status.RECALLED, actor=actor)
-        return unlink
+                self._end(tx, row, consignment, Status.RECALLED, actor=actor)
 
     def recall(self, person_id: str, delivery_id: str, *, via: str) -> Outcome:
         """A deliberate act of the sending member, before anybody collected it. Raises Refused after that, honestly."""
-        person = self._ground.person(person_id)
+        self._collection.settle_owed()
         with self._ground.transaction() as tx:
+            person = self._ground.acting(tx.session, person_id)
             row, consignment = self._sent_by_member(tx.session, person, delivery_id)
             name = self._ground.called(row.recipient)
             if row.status is Status.RECALLED:
@@ -252,35 +251,35 @@ class Deliveries:
             if row.status is Status.SUPERSEDED:
                 raise Refused(f"{delivery_id} was replaced by {row.superseded_by}; recall that one.", code="SUPERSEDED")
             begun = self._collection.begun(delivery_id)
-            unlink = self._end(tx, row, consignment, Status.RECALLED, actor=person_id)
-        self.after_commit(unlink)
+            self._end(tx, row, consignment, Status.RECALLED, actor=person_id)
         tail = f" But {name} had begun to download it: ask them to delete what they have." if begun else ""
         return Outcome(f"{delivery_id} is recalled. {name} can no longer read it here.{tail}", changed=True)
 
     def all_there(self, person_id: str, consignment_id: str, *, via: str) -> Outcome:
         """The sender says that a held consignment is right; it goes on its way."""
-        person = self._ground.person(person_id)
         with self._ground.transaction() as tx:
+            person = self._ground.acting(tx.session, person_id)
             consignment, rows = self._held_of(tx.session, person, consignment_id)
             if not rows:
                 return Outcome(f"{consignment_id} is not held any more.", changed=False)
-            unlink = self.settle(tx, consignment, rows, actor=person_id)
-        self.after_commit(unlink)
+            self.settle(tx, consignment, rows, actor=person_id)
         return Outcome(f"{consignment_id} goes on its way.", changed=True)
 
-    def settle(self, tx: Tx, consignment: ConsignmentRow, rows: list[DeliveryRow], *, actor: str) -> list[str]:
-        """Held deliveries go on: to release, or at once when their release time has passed. Blobs to unlink."""
+    def settle(self, tx: Tx, consignment: ConsignmentRow, rows: list[DeliveryRow], *, actor: str) -> None:
+        """Held deliveries go on: to release, or at once when their release time has passed."""
+        for row in rows:
+            decision = self._decision(tx, row, consignment)
+            if not decision.permit:
+                raise Refused(f"{decision.sentence} It stays held; discard it, or answer again later.", code="DENIED")
         why, consignment.hold, consignment.hold_words = consignment.hold, None, None
         tx.session.add(consignment)
         about = tx.record(Event("consignment.confirmed", actor, (consignment.id,), {"hold": why}))
-        unlink: list[str] = []
         for row in rows:
             row.status = move(row.status, Status.SENT)
             tx.session.add(row)
             if consignment.release_at <= tx.now:
-                unlink += self._release(tx, row, consignment)
+                self._release(tx, row, consignment)
         self._telling.sender(tx, consignment, about=about)
-        return unlink
 
     def doubt(self, tx: Tx, consignment: ConsignmentRow, words: str) -> bool:
         """Hold what has not been released yet and ask its sender; False when nothing is left to hold."""
@@ -298,15 +297,13 @@ class Deliveries:
 
     def discard(self, person_id: str, consignment_id: str, *, via: str) -> Outcome:
         """The sender says that a held consignment is not to go; nothing of it is left."""
-        person = self._ground.person(person_id)
         with self._ground.transaction() as tx:
+            person = self._ground.acting(tx.session, person_id)
             consignment, rows = self._held_of(tx.session, person, consignment_id)
             if not rows:
                 return Outcome(f"{consignment_id} is not held any more.", changed=False)
-            unlink: list[str] = []
             for row in rows:
-                unlink += self._end(tx, row, consignment, Status.RECALLED, actor=person_id)
-        self.after_commit(unlink)
+                self._end(tx, row, consignment, Status.RECALLED, actor=person_id)
         return Outcome(f"{consignment_id} is discarded. Nothing of it was sent, and nothing is kept.", changed=True)
 
     def _sent_by_member(self, session: Session, person: Person, delivery_id: str) -> tuple[DeliveryRow, ConsignmentRow]:

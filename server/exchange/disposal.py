@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-
 from sqlmodel import col, select
 
 from server.domain.delivery import SealedCopy
@@ -19,7 +17,6 @@ class Disposal:
 
     def __init__(self, ground: Ground) -> None:
         self._ground = ground
-        self._dropped = False
 
     def drop(self, tx: Tx, delivery: DeliveryRow, *, actor: str, why: str) -> None:
         """The recipient's key packets go; from now on this copy cannot be read by it. Refused while under hold."""
@@ -30,35 +27,32 @@ class Disposal:
         packets = tx.session.get(KeyPacketRow, (delivery.consignment, delivery.recipient))
         if packets is not None:
             tx.session.delete(packets)
-            self._dropped = True
+            self._forget_bytes(tx)
         delivery.copy_state = SealedCopy.PURGED
         tx.session.add(delivery)
         tx.session.flush()
         tx.record(Event("copy.purged", actor, (delivery.id, delivery.consignment), {"why": why}))
 
-    def unread(self, tx: Tx, consignment: ConsignmentRow) -> list[str]:
-        """The consignment's blob, marked as gone, when no key packets are left; unlink it after the commit."""
+    def unread(self, tx: Tx, consignment: ConsignmentRow) -> None:
+        """When no key packets are left, the consignment's sealed bytes leave the disk after the commit."""
         query = select(KeyPacketRow.member).where(col(KeyPacketRow.consignment) == consignment.id)
         if consignment.blob_gone or tx.session.exec(query).first() is not None:
-            return []
+            return
         consignment.blob_gone = True
         tx.session.add(consignment)
-        return [consignment.blob]
+        blob = consignment.blob
+        tx.after(f"unlink {blob}", lambda: self._ground.spool.remove(blob))
 
-    def discard_staged(self, tx: Tx, consignment: ConsignmentRow, *, actor: str, why: str) -> list[str]:
+    def discard_staged(self, tx: Tx, consignment: ConsignmentRow, *, actor: str, why: str) -> None:
         """A file that was never sent: its packets and its bytes go."""
         for packets in tx.session.exec(select(KeyPacketRow).where(KeyPacketRow.consignment == consignment.id)).all():
             tx.session.delete(packets)
-            self._dropped = True
+            self._forget_bytes(tx)
         tx.session.flush()
         consignment.tidied = True
         tx.record(Event("consignment.discarded", actor, (consignment.id,), {"why": why}))
-        return self.unread(tx, consignment)
+        self.unread(tx, consignment)
 
-    def unlink(self, blobs: Iterable[str]) -> None:
-        """After the commit: the bytes leave the disk, the packets the database's files."""
-        for blob in blobs:
-            self._ground.spool.remove(blob)
-        dropped, self._dropped = self._dropped, False
-        if dropped:
-            self._ground.store.forget_deleted_bytes()
+    def _forget_bytes(self, tx: Tx) -> None:
+        """After the commit: the packets leave the database's files too."""
+        tx.after("forget bytes", self._ground.store.forget_deleted_bytes)

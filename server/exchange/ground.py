@@ -156,6 +156,7 @@ class Ground:
         """One write transaction at the exchange's time, under the revision in force."""
         revision = self._in_force.revision if self._in_force else NONE_YET
         with self.store.transaction(self.now(), revision) as tx:
+            tx.now = max(tx.now, self.now())  # the wait for the lock is over: it is now
             yield tx
 
     # -- who and what, in the policy in force
@@ -164,6 +165,13 @@ class Ground:
         """The person, or Missing. A suspended person is as good as absent."""
         person = self.policy.person(person_id)
         if person is None or person_id in self.suspended:
+            raise Missing("There is no such person, or they are suspended.")
+        return person
+
+    def acting(self, session: Session, person_id: str) -> Person:
+        """The person who acts, as this transaction sees them: a suspension of this very moment counts already."""
+        person = self.in_force_at(session).policy.person(person_id)
+        if person is None or session.get(SuspensionRow, person_id) is not None:
             raise Missing("There is no such person, or they are suspended.")
         return person
 

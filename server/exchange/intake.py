@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from contextlib import suppress
 from datetime import timedelta
 
 from sqlmodel import col, select
@@ -18,8 +17,9 @@ from server.exchange.delivery import Deliveries
 from server.exchange.dispatch import Dispatch
 from server.exchange.disposal import Disposal
 from server.exchange.ground import Ground, InForce
+from server.exchange.outbox_rows import latest
 from server.exchange.refusals import Refusals
-from server.exchange.sessions import Sessions, Visitor
+from server.exchange.sessions import Sessions, Visitor, require_at
 from server.exchange.small_files import SmallFiles
 from server.exchange.uploads import Key, Uploads, key_of
 from server.records import RecordSummary, check_for
@@ -29,6 +29,12 @@ from server.store import Tx
 from server.store.tables import ConsignmentRow, KeyPacketRow
 
 STAGED_FOR = timedelta(hours=24)
+
+
+UNKNOWN = (
+    "The exchange's database went away while it was taking the file. Send it again: "
+    "if it was taken, the answer is 'already received'."
+)
 
 
 class Intake:
@@ -61,29 +67,28 @@ class Intake:
             return Ignored()
         key = key_of(visitor, folder, clean)
         if resume or append:
-            kept = self._uploads.resumed(key)
+            kept = self._uploads.resumed(key, visitor)
             if kept is not None:
                 return kept
         try:
             address = resolve(self._ground.policy, visitor.member.id, folder, clean)
         except SafehandError as error:
-            self._refusals.record(visitor, "/".join(folder), clean, error)
+            self._refusals.note(visitor, "/".join(folder), clean, error)
             raise
         try:
-            return self._open(visitor, address, clean, key)
+            return self._open(visitor, address, clean, key, resume=resume)
         except SafehandError as error:
-            with suppress(Busy):  # a database that is away cannot take the refusal either
-                self._refusals.record(visitor, address.place, clean, error, address=address)
+            self._refusals.note(visitor, address.place, clean, error, address=address)
             raise
 
-    def _open(self, visitor: Visitor, address: Address, name: str, key: Key) -> Arrival:
+    def _open(self, visitor: Visitor, address: Address, name: str, key: Key, *, resume: bool) -> Arrival:
         if guard.is_nil(name) or name.casefold().endswith(".sha256"):
-            self._decided(visitor, address, self._ground.in_force, tell=True)
+            self._small.permitted(visitor, address, self._ground.policy)
             return Small(visitor, address, name)
         staged = is_temporary(address, name)
         recipients, keys, left_out = self._decided(visitor, address, self._ground.in_force, tell=True)
         whole = Address(address.exchange, address.period, address.folder, recipients)
-        target = Target(visitor, whole, name, staged, keys, left_out)
+        target = Target(visitor, whole, name, staged, keys, left_out, resume)
         upload = self._begin(target, key)
         return Handle(upload)
 
@@ -163,7 +168,7 @@ class Intake:
                 code="INTERRUPTED",
             )
         findings = upload.check.refusals
-        self._refusals.record(
+        self._refusals.note(
             target.visitor, target.address.place, target.name, error,
             findings=findings, address=target.address, kind=kind, size=upload.size,
         )  # fmt: skip
@@ -187,12 +192,8 @@ class Intake:
         for consignment_id in old:
             with self._ground.transaction() as tx:
                 row = tx.session.get(ConsignmentRow, consignment_id)
-                unlink = (
+                if row is not None and row.staged and not row.tidied:
                     self._disposal.discard_staged(tx, row, actor="exchange", why="never renamed")
-                    if row is not None and row.staged and not row.tidied
-                    else []
-                )
-            self._deliveries.after_commit(unlink)
 
     # -- close
 
@@ -213,7 +214,8 @@ class Intake:
             return self._close_upload(upload)
         except SafehandError as error:
             upload.fail(error)
-            self._end_failed(upload, error)
+            if error.code != "UNKNOWN_OUTCOME":
+                self._end_failed(upload, error)
             raise
         finally:
             self._uploads.forget(upload)
@@ -224,17 +226,18 @@ class Intake:
         """Nothing of the file remains, and why is written down as far as the disk and the database allow."""
         upload.abandon()
         target = upload.target
-        with suppress(Busy):
-            self._refusals.record(
-                target.visitor, target.address.place, target.name, error,
-                findings=upload.check.refusals, address=target.address,
-            )  # fmt: skip
+        self._refusals.note(
+            target.visitor, target.address.place, target.name, error,
+            findings=upload.check.refusals, address=target.address,
+        )  # fmt: skip
 
     def _close_upload(self, upload: Upload) -> str:
         if upload.failed is not None:
             raise upload.failed
         if upload.has_gap:
             raise Refused("Parts of the file are missing; send the whole file again.", code="GAP")
+        if upload.size == 0 and upload.target.resume:
+            return self._nothing_left(upload.target)
         if upload.size == 0:
             raise Refused(
                 "The file is empty, so there is nothing to send. For a nil return put an empty file called NIL.",
@@ -248,37 +251,45 @@ class Intake:
             more = f" (and {len(refusals) - 1} more: see /refused/)" if len(refusals) > 1 else ""
             raise Refused(f"{refusals[0].sentence.rstrip('.')}. {refusals[0].remedy}{more}", code=refusals[0].rule)
         upload.draft.settle()
-        self._sessions.require(upload.target.visitor)
         try:
             with self._ground.transaction() as tx:
-                sentence, unlink, upload.committed = self._commit(tx, upload, sealed, summary)
+                sentence, kept = self._commit(tx, upload, sealed, summary)
+            upload.committed = kept
         except Busy:
-            upload.committed = False
-            self._look_after(upload)
-            raise
+            sentence = self._look_after(upload)
         if upload.committed:
             upload.draft.place()
-        self._deliveries.after_commit(unlink)
         return sentence
 
-    def _look_after(self, upload: Upload) -> None:
-        """The database went away: if it may have taken the row all the same, the bytes stay for the next look."""
-        try:
-            with self._ground.store.reading() as session:
-                query = select(ConsignmentRow.id).where(ConsignmentRow.blob == upload.draft.blob)
-                known = session.exec(query).first() is not None
-        except Busy:
-            known = True
-        if known:
-            upload.draft.leave()
-            raise Busy(
-                "The exchange's database went away while it was taking the file. Send it again: "
-                "if it was taken, the answer is 'already received'.",
-                code="UNKNOWN_OUTCOME",
-            )
+    def _nothing_left(self, target: Target) -> str:
+        """A client resumed and sent nothing: right if the file of that name is here already. Raises Refused if not."""
+        address = target.address
+        place = (address.exchange.id, str(address.period), address.folder)
+        with self._ground.store.reading() as session:
+            row = latest(session, target.visitor, place, target.name)
+        if row is None:
+            raise Refused("The file is empty, so there is nothing to send.", code="EMPTY")
+        return f"The file was already received: {row.id}. Nothing was left to send."
 
-    def _commit(self, tx: Tx, upload: Upload, sealed: Sealed, summary: RecordSummary) -> tuple[str, list[str], bool]:
-        """The one transaction of a close: sentence, blobs to unlink, whether the new blob is kept."""
+    def _look_after(self, upload: Upload) -> str:
+        """The database went away in the middle. Asked under the same lock: then an unfinished commit has ended.
+
+        Raises Busy when the row is not there, or when that cannot be known: then the bytes stay for the next look.
+        """
+        try:
+            with self._ground.transaction() as tx:
+                query = select(ConsignmentRow.id).where(ConsignmentRow.blob == upload.draft.blob)
+                taken = tx.session.exec(query).first()
+        except Busy:
+            upload.draft.leave()
+            raise Busy(UNKNOWN, code="UNKNOWN_OUTCOME") from None
+        if taken is None:
+            raise Busy("The exchange's database went away; nothing of the file was kept. Send it again.")
+        upload.committed = True
+        return f"Received {upload.size:,} bytes: {taken}."
+
+    def _commit(self, tx: Tx, upload: Upload, sealed: Sealed, summary: RecordSummary) -> tuple[str, bool]:
+        """The one transaction of a close: the sentence, and whether the new blob is kept."""
         target = upload.target
         self._decide_again(tx, target)
         row = self._row(tx, upload, sealed, summary)
@@ -286,7 +297,7 @@ class Intake:
         if not target.staged:
             recipients = tuple(r for r in recipients if self._deliveries.repeated(tx.session, row, r) is None)
         if not recipients:
-            return self._dispatch.repeated(tx, row), [], False
+            return self._dispatch.repeated(tx, row), False
         row.id = tx.next_id("C", tx.now.year)
         row.recipients = ",".join(recipients)
         if not target.staged:
@@ -302,16 +313,13 @@ class Intake:
         tx.session.flush()
         if target.staged:
             tx.record(Event("consignment.staged", row.person, (row.id,), {"size": row.size, "sha256": row.sha256}))
-            return (
-                f"Received {row.size:,} bytes under a temporary name; rename it within 24 hours to send it.",
-                [],
-                True,
-            )
-        unlink = self._deliveries.send(tx, row, recipients)
-        return self._dispatch.received(tx, row, target.left_out), unlink, True
+            return f"Received {row.size:,} bytes under a temporary name; rename it within 24 hours to send it.", True
+        self._deliveries.send(tx, row, recipients)
+        return self._dispatch.received(tx, row, target.left_out), True
 
     def _decide_again(self, tx: Tx, target: Target) -> None:
-        """Under the revision in force now. Raises Refused when it no longer permits just this."""
+        """Under the revision in force now. Raises Refused when it no longer permits just this, or this person."""
+        require_at(self._ground, tx.session, target.visitor)
         in_force = self._ground.in_force_at(tx.session)
         tx.revision = in_force.revision
         exchange = in_force.policy.exchange(target.address.exchange.id)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import re
-
 from sqlmodel import select
 
 from server.domain import guard
@@ -11,10 +9,12 @@ from server.domain.errors import Forbidden, Refused
 from server.domain.ledger import Event
 from server.exchange.ground import Ground
 from server.exchange.sessions import Sessions, Visitor, fingerprint
+from server.policy.public_keys import SSH_TYPES, ssh_objection
+from server.seal.armour import public_key
+from server.seal.packets import BadPackets
 from server.store.tables import KeyProposalRow
 
-_ARMOUR = b"-----BEGIN PGP PUBLIC KEY BLOCK-----"
-_SSH = re.compile(r"(ssh-ed25519|sk-ssh-ed25519@openssh\.com|ssh-rsa|ecdsa-sha2-nistp\d{3}) [A-Za-z0-9+/=]+( .*)?")
+_ARMOUR = "-----BEGIN PGP"
 
 
 class Keys:
@@ -34,7 +34,7 @@ class Keys:
                 "That is a PRIVATE key. Never send it to anybody; export the public key instead.", code="PRIVATE_KEY"
             )
         text = content.decode("ascii", errors="replace").strip()
-        mark = self._mark(content, text)
+        mark = _mark(text)
         with self._ground.transaction() as tx:
             query = select(KeyProposalRow).where(KeyProposalRow.person == person.id, KeyProposalRow.fingerprint == mark)
             if tx.session.exec(query).first() is not None:
@@ -48,17 +48,32 @@ class Keys:
                 ) or "administrator" in other.roles:
                     facts = {"person": person.id, "fingerprint": mark}
                     notice = self._ground.notices.notice(
-                        "key-proposed", person=other.id, thread=f"key:{person.id}:{mark}", facts=facts, tone="attention"
-                    )
+                        "key-proposed", person=other.id, member=other.member, thread=f"key:{person.id}:{mark}",
+                        facts=facts, tone="attention",
+                    )  # fmt: skip
                     tx.notify(notice, about=about)
         return f"Key {mark} is proposed. It counts when two people have checked it and it stands in the policy."
 
-    def _mark(self, content: bytes, text: str) -> str:
-        if _SSH.fullmatch(text):
-            return fingerprint(text)
-        if content.lstrip().startswith(_ARMOUR):
-            return "OpenPGP " + guard.short_hash(content)
+
+def _mark(text: str) -> str:
+    """The fingerprint that gpg (40 hex digits) or ssh-keygen (SHA256:…) shows for this key: two people compare it.
+
+    Raises Refused for what is no public key, or one that the policy would not take.
+    """
+    if _ARMOUR in text:
+        try:
+            return public_key(text)[0]
+        except BadPackets as fault:
+            raise Refused(
+                "That is not one whole OpenPGP public key: send what gpg --armor --export FINGERPRINT prints.",
+                code="NOT_A_KEY",
+            ) from fault
+    if text.partition(" ")[0] not in SSH_TYPES:
         raise Refused(
             "That is neither an SSH public key (one line, as in id_ed25519.pub) nor an armoured OpenPGP public key.",
             code="NOT_A_KEY",
         )
+    objection = ssh_objection(text)
+    if objection is not None:
+        raise Refused(f"{objection[:1].upper()}{objection[1:]}.", code="NOT_A_KEY")
+    return fingerprint(text)

@@ -47,11 +47,12 @@ class Outbox:
                     sending = SendingRow(notice=notice.id, transport=transport, address=_address(link))
                 sending.due_real = real + LEASE_SECONDS
                 tx.session.add(sending)
-                if not self._alive(link):  # leased all the same: it must not stand before the others' next time
+                told = Notice.from_json(notice.body)
+                if not self._reaches(link, told):  # leased all the same: it must not stand before the others' next time
                     continue
                 errands.append(
                     Errand(
-                        notice.id, notice.version, Notice.from_json(notice.body), link.team, link.account,
+                        notice.id, notice.version, told, link.team, link.account,
                         sending.channel, sending.reference,
                     )
                 )  # fmt: skip
@@ -100,10 +101,10 @@ class Outbox:
             .order_by(col(NoticeRow.updated_at), col(NoticeRow.id))
         )
 
-    def _alive(self, link: ChatLinkRow) -> bool:
-        """The link dies with the person, a suspension, or the key that fetched its code."""
+    def _reaches(self, link: ChatLinkRow, notice: Notice) -> bool:
+        """The link dies with the person, a suspension, or the key that fetched its code; a notice with the member."""
         person = self._ground.policy.person(link.person)
-        if person is None or person.id in self._ground.suspended:
+        if person is None or person.id in self._ground.suspended or not notice.concerns(person):
             return False
         own = key_of(person, link.via_key)
         return link.via_key == "invite" or (own is not None and not own.put_only)

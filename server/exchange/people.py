@@ -22,6 +22,8 @@ from server.store.tables import ChatLinkRow, CodeRow, DeskSessionRow, SeenRow, S
 OPERATOR = "operator"
 SESSION_SECONDS = 12 * 3600
 CODE_SECONDS = 3600
+CODES_KEPT = 5
+"""Codes of one purpose that a person has at most at a time: a mailbox that is copied whole makes one each time."""
 SEEN_SECONDS = 24 * 3600
 _INVITED = "invite"
 
@@ -59,6 +61,7 @@ class People:
     def _code(self, purpose: str, person: Person, *, via_key: str, by: str, seconds: int) -> str:
         secret = _spoken() if purpose == "chat" else secrets.token_urlsafe(32)
         with self._ground.transaction() as tx:
+            self._forget_codes(tx, purpose, person)
             row = CodeRow(
                 hash=_hash(secret), purpose=purpose, person=person.id, via_key=via_key, made_at=tx.now,
                 expires_real=time.time() + seconds,
@@ -66,6 +69,17 @@ class People:
             tx.session.add(row)
             tx.record(Event("code.issued", by, (), {"purpose": purpose, "for": person.id, "key": via_key}))
         return secret
+
+    def _forget_codes(self, tx: Tx, purpose: str, person: Person) -> None:
+        """Codes that are used or expired go, and the person's oldest that leave no room for one more."""
+        tx.session.exec(delete(CodeRow).where(col(CodeRow.used) | (col(CodeRow.expires_real) < time.time())))
+        newest_first = (
+            select(CodeRow)
+            .where(CodeRow.person == person.id, CodeRow.purpose == purpose)
+            .order_by(col(CodeRow.made_at).desc())
+        )
+        for old in tx.session.exec(newest_first.offset(CODES_KEPT - 1)).all():
+            tx.session.delete(old)
 
     def _redeem(self, tx: Tx, purpose: str, secret: str) -> CodeRow:
         row = tx.session.get(CodeRow, _hash(secret))
@@ -193,13 +207,19 @@ class People:
             for code in tx.session.exec(select(CodeRow).where(CodeRow.person == person_id)).all():
                 code.used = True
                 tx.session.add(code)
+            for asked in tx.session.exec(select(SuspensionRow).where(SuspensionRow.lift_asked_by == person_id)).all():
+                asked.lift_asked_by = None
+                tx.session.add(asked)
             about = tx.record(Event("person.suspended", by, (), {"person": person_id}))
             self._tell(tx, person, "suspended", {"by": by, "asked": None}, about=about)
         self._ground.refresh()
         return Outcome(f"{person_id} is suspended: sessions, chat links and codes have ended.", changed=True)
 
     def resume(self, person_id: str, *, by: str) -> Outcome:
-        """Two different people lift a suspension: the first asks, the second agrees."""
+        """Two different people lift a suspension: the first asks, the second agrees.
+
+        Both may do so at the moment when it is lifted: who asked and may no longer ask counts for nothing.
+        """
         person = self._ground.policy.person(person_id)
         if person is None:
             raise Missing("There is no such person.")
@@ -212,20 +232,33 @@ class People:
             row = tx.session.get(SuspensionRow, person_id)
             if row is None:
                 return Outcome(f"{person_id} is not suspended.", changed=False)
-            if row.lift_asked_by is None or row.lift_asked_by == by:
-                changed = row.lift_asked_by is None
+            if tx.session.get(SuspensionRow, by) is not None:
+                raise Forbidden("You are suspended yourself; two colleagues have to lift that first.")
+            first = row.lift_asked_by if self._still_asks(tx, row.lift_asked_by, person) else None
+            if first is None or first == by:
+                changed = first is None
                 row.lift_asked_by = by
                 tx.session.add(row)
                 if changed:
                     about = tx.record(Event("person.resume-asked", by, (), {"person": person_id}))
                     self._tell(tx, person, "suspended", {"by": row.by, "asked": by}, about=about)
                 return Outcome(f"{by} asks to lift it; one more person has to agree.", changed=changed)
-            both = f"{row.lift_asked_by} and {by}"
+            both = f"{first} and {by}"
             tx.session.delete(row)
-            about = tx.record(Event("person.resumed", by, (), {"person": person_id, "with": row.lift_asked_by}))
+            about = tx.record(Event("person.resumed", by, (), {"person": person_id, "with": first}))
             self._tell(tx, person, "resumed", {"by": both}, about=about)
         self._ground.refresh()
         return Outcome(f"{person_id} may work again (agreed by {both}).", changed=True)
+
+    def _still_asks(self, tx: Tx, asker: str | None, person: Person) -> bool:
+        """Whether who asked to lift the person's suspension could ask now."""
+        if asker is None or tx.session.get(SuspensionRow, asker) is not None:
+            return False
+        try:
+            self._may_suspend(person, asker)
+        except (Forbidden, Missing):
+            return False
+        return True
 
     def _may_suspend(self, person: Person, by: str) -> None:
         if by == OPERATOR:
@@ -240,8 +273,9 @@ class People:
         for colleague in self._ground.policy.people_of(person.member):
             if colleague.id != person.id:
                 notice = self._ground.notices.notice(
-                    kind, person=colleague.id, thread=f"suspension:{person.id}", facts=told, tone="attention"
-                )
+                    kind, person=colleague.id, member=person.member, thread=f"suspension:{person.id}", facts=told,
+                    tone="attention",
+                )  # fmt: skip
                 tx.notify(notice, about=about)
 
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import deque
+from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 
 from sqlmodel import select
 
 from server.domain import guard
-from server.domain.errors import SafehandError
+from server.domain.errors import Busy, SafehandError
 from server.domain.findings import Finding
 from server.domain.ledger import Event
 from server.domain.schedule import in_words
@@ -27,7 +28,36 @@ class Refusals:
 
     def __init__(self, ground: Ground) -> None:
         self._ground = ground
+        self._unsaid: deque[Callable[[], None]] = deque(maxlen=1000)
         self._told: dict[tuple[str, ...], datetime] = {}
+
+    def note(
+        self,
+        visitor: Visitor,
+        place: str,
+        name: str,
+        error: SafehandError,
+        *,
+        findings: Sequence[Finding] = (),
+        address: Address | None = None,
+        kind: str = "refused",
+        size: int = 0,
+    ) -> None:
+        """Like `record`; while the database is away it is remembered, and said when it is back."""
+
+        def say() -> None:
+            self.record(visitor, place, name, error, findings=findings, address=address, kind=kind, size=size)
+
+        try:
+            say()
+        except Busy:
+            self._unsaid.append(say)
+
+    def say_unsaid(self) -> None:
+        """Record what could not be recorded when it happened. Raises Busy while the database is still away."""
+        while self._unsaid:
+            self._unsaid[0]()
+            self._unsaid.popleft()
 
     def record(
         self,

@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from functools import lru_cache
 from ipaddress import ip_address
 
+from sqlmodel import Session
+
 from server.domain.agreement import Member, Person, SshKey
 from server.domain.errors import Missing
 from server.exchange.ground import Ground
@@ -79,6 +81,14 @@ class Sessions:
         if not self.welcome(visitor):
             raise Missing("Your access has ended. Ask your administrator.")
         return self._ground.person(visitor.person.id)
+
+
+def require_at(ground: Ground, session: Session, visitor: Visitor) -> Person:
+    """The visitor's person, if they and their key still count in this very transaction. Raises Missing."""
+    person = ground.acting(session, visitor.person.id)
+    if key_of(person, visitor.key) is None or person.member != visitor.member.id:
+        raise Missing("Your access has ended. Ask your administrator.")
+    return person
 
 
 def _from(key: SshKey, address: str) -> bool:

@@ -7,16 +7,19 @@ import re
 from sqlmodel import select
 
 from server.domain import guard
+from server.domain.agreement import PolicySet
+from server.domain.decision import Question, decide
 from server.domain.delivery import Status
 from server.domain.errors import Refused
 from server.domain.ledger import Event
 from server.domain.schedule import clock_words
+from server.exchange.address import Address
 from server.exchange.arrivals import Small
 from server.exchange.delivery import Deliveries
 from server.exchange.ground import Ground
 from server.exchange.outbox_rows import checksum_of, deliveries_of, latest
 from server.exchange.refusals import Refusals
-from server.exchange.sessions import Sessions
+from server.exchange.sessions import Sessions, Visitor
 from server.exchange.telling import period_words
 from server.store import Tx
 from server.store.tables import ChecksumRow, ConsignmentRow, NilRow
@@ -38,8 +41,25 @@ class SmallFiles:
             act = self._nil if guard.is_nil(small.name) else self._take_checksum
             return act(small)
         except Refused as error:
-            self._refusals.record(small.visitor, small.address.place, small.name, error, address=small.address)
+            self._refusals.note(small.visitor, small.address.place, small.name, error, address=small.address)
             raise
+
+    def permitted(self, visitor: Visitor, address: Address, policy: PolicySet) -> tuple[str, ...]:
+        """The members that this may be said to; their keys do not matter, for nothing is sealed. Raises Refused."""
+        answers = {
+            recipient: decide(
+                policy,
+                Question(
+                    visitor.member.id, recipient, address.exchange.id, self._ground.now(), sender=visitor.person.id,
+                    period=address.period,
+                ),
+            )
+            for recipient in address.recipients
+        }  # fmt: skip
+        found = tuple(sorted(recipient for recipient, decision in answers.items() if decision.permit))
+        if not found:
+            raise Refused(next((d.sentence for d in answers.values()), "Nobody takes part."), code="DENIED")
+        return found
 
     def _nil(self, small: Small) -> str:
         address, visitor = small.address, small.visitor
@@ -47,8 +67,9 @@ class SmallFiles:
             raise Refused("A nil return is an empty file; this one has content.", code="NIL_NOT_EMPTY")
         if address.exchange.nil_return == "refused":
             raise Refused(f"{address.exchange.called} takes no nil returns.", code="NIL_REFUSED")
-        recipients = ",".join(sorted(address.recipients))
         with self._ground.transaction() as tx:
+            permitted_to = self.permitted(visitor, address, self._ground.in_force_at(tx.session).policy)
+            recipients = ",".join(permitted_to)
             query = select(NilRow).where(
                 NilRow.member == visitor.member.id, NilRow.exchange == address.exchange.id,
                 NilRow.period == str(address.period), NilRow.recipients == recipients,
@@ -70,7 +91,7 @@ class SmallFiles:
                 "title": address.exchange.called,
                 "period": period_words(row.period),
             }
-            for recipient in address.recipients:
+            for recipient in permitted_to:
                 for person in self._ground.policy.people_of(recipient, "data_manager"):
                     thread = f"nil:{row.member}:{row.exchange}:{row.period}"
                     tx.notify(
@@ -86,20 +107,19 @@ class SmallFiles:
             )
         said = found[1].decode().lower()
         name, address, visitor = small.name[: -len(".sha256")], small.address, small.visitor
-        unlink: list[str] = []
         with self._ground.transaction() as tx:
+            self.permitted(visitor, address, self._ground.in_force_at(tx.session).policy)
             consignment = latest(tx.session, visitor, (address.exchange.id, str(address.period), address.folder), name)
             if consignment is not None and consignment.sha256 == said:
                 held = [row for row in deliveries_of(tx.session, consignment) if row.status is Status.HELD]
                 consignment.cut_words = None
                 tx.session.add(consignment)
                 if held and consignment.hold == "completeness":
-                    unlink = self._deliveries.settle(tx, consignment, held, actor=visitor.person.id)
+                    self._deliveries.settle(tx, consignment, held, actor=visitor.person.id)
                 sentence = f"The checksum fits {consignment.id}: the file is whole."
             else:
                 self._keep_checksum(tx, small, name, said)
                 sentence = self._not_fitting(tx, consignment)
-        self._deliveries.after_commit(unlink)
         return sentence
 
     def _not_fitting(self, tx: Tx, consignment: ConsignmentRow | None) -> str:

@@ -77,6 +77,7 @@ class Telling:
         notice = self._ground.notices.notice(
             "sent",
             person=consignment.person,
+            member=consignment.member,
             thread=f"consignment:{consignment.id}",
             facts=facts,
             tone=tone,
@@ -101,6 +102,7 @@ class Telling:
             notice = self._ground.notices.notice(
                 "delivery",
                 person=person.id,
+                member=delivery.recipient,
                 thread=f"delivery:{delivery.id}",
                 facts=facts,
                 tone=_TONES.get(delivery.status, "info"),

@@ -10,7 +10,7 @@ from server.domain.errors import Busy, Refused, SafehandError
 from server.exchange.arrivals import Handle, Target, Upload
 from server.exchange.sessions import Visitor
 
-OPEN_AT_ONCE, OPEN_PER_PERSON, KEPT_AT_ONCE = 128, 32, 16
+OPEN_AT_ONCE, OPEN_PER_MEMBER, OPEN_PER_PERSON, KEPT_AT_ONCE = 128, 48, 32, 16
 REPLACED = "This upload was replaced by a newer one of the same name."
 Key = tuple[str, str, str]
 
@@ -30,8 +30,10 @@ class Uploads:
     def make_way(self, key: Key, target: Target) -> None:
         """Room for a new upload: an earlier one of the name ends. Raises Busy when too many are open."""
         with self._lock:
-            mine = sum(1 for upload in self._known.values() if upload.target.visitor.person == target.visitor.person)
-            if len(self._known) >= OPEN_AT_ONCE or mine >= OPEN_PER_PERSON:
+            others = [upload.target.visitor for upload in self._known.values()]
+            mine = sum(1 for other in others if other.person.id == target.visitor.person.id)
+            ours = sum(1 for other in others if other.member.id == target.visitor.member.id)
+            if len(others) >= OPEN_AT_ONCE or ours >= OPEN_PER_MEMBER or mine >= OPEN_PER_PERSON:
                 raise Busy("Too many files are being sent at once; wait for some to finish, then send this one again.")
             earlier = self._known.pop(key, None)
         if earlier is not None:
@@ -55,10 +57,10 @@ class Uploads:
         with self._lock:
             return self._known.pop(key, None)
 
-    def resumed(self, key: Key) -> Handle | None:
-        """A new handle on the upload of that name, which ends the earlier handle."""
+    def resumed(self, key: Key, visitor: Visitor) -> Handle | None:
+        """A new handle on the upload of that name, which ends the earlier handle; only with the key that began it."""
         upload = self.get(key)
-        return Handle(upload) if upload is not None else None
+        return Handle(upload) if upload is not None and upload.target.visitor.key == visitor.key else None
 
     def get(self, key: Key) -> Upload | None:
         """The upload of that name, if it has not failed."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
+from itertools import islice
 
 from sqlmodel import Session, col, select
 
@@ -27,6 +28,8 @@ from server.store.tables import (
     RefusalRow,
     SuspensionRow,
 )
+
+NOTICES_SHOWN = 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -325,20 +328,24 @@ class Views:
         return self._ground.policy.person(person_id)
 
     def notices(self, person_id: str) -> tuple[NoticeView, ...]:
-        """The person's notices, newest first."""
+        """The person's notices, newest first; those of a member that they have left are not theirs any more."""
+        person = self._ground.policy.person(person_id)
+        if person is None:
+            return ()
         query = (
             select(NoticeRow)
             .where(NoticeRow.person == person_id)
             .order_by(col(NoticeRow.updated_at).desc(), col(NoticeRow.id).desc())
-            .limit(200)
+            .execution_options(yield_per=NOTICES_SHOWN)
         )
         with self._ground.store.reading() as session:
-            rows = session.exec(query).all()
-        return tuple(
-            NoticeView(row.id, Notice.from_json(row.body), row.updated_at, row.version)
-            for row in rows
-            if row.id is not None
-        )
+            told = ((row, Notice.from_json(row.body)) for row in session.exec(query))
+            views = (
+                NoticeView(row.id, notice, row.updated_at, row.version)
+                for row, notice in told
+                if row.id is not None and notice.concerns(person)
+            )
+            return tuple(islice(views, NOTICES_SHOWN))
 
     def received(self, person_id: str) -> tuple[DeliveryView, ...]:
         """What the person's member has received, newest first; only what was released."""
@@ -389,8 +396,9 @@ class Views:
         me = self._ground.person(person_id)
         with self._ground.store.reading() as session:
             suspended = {row.person: row for row in session.exec(select(SuspensionRow)).all()}
+        asked = {person: row.lift_asked_by for person, row in suspended.items()}
         return tuple(
-            ColleagueView(p.id, p.name, p.id in suspended, suspended[p.id].lift_asked_by if p.id in suspended else None)
+            ColleagueView(p.id, p.name, p.id in suspended, asked.get(p.id) if self.person(asked.get(p.id) or "") else None)
             for p in self._ground.policy.people_of(me.member)
             if p.id != person_id
         )

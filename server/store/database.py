@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from datetime import datetime
 from typing import Any
 
 from psycopg.errors import UndefinedTable
 from sqlalchemy import Engine, create_engine, event, text
 from sqlalchemy.engine import make_url
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.pool import ConnectionPoolEntry
 from sqlmodel import Session, col, select
@@ -35,8 +35,22 @@ class Tx:
     """An open write transaction: the session, and the three ways of adding to the record."""
 
     def __init__(self, session: Session, head: HeadRow, now: datetime, revision: str) -> None:
-        self.session, self.now, self.revision = session, now, revision
+        self.session, self.now, self.revision = session, max(now, ledger.moment_of(head.at)), revision
         self._head = head
+        self._afterwards: dict[str, Callable[[], None]] = {}
+
+    def after(self, name: str, act: Callable[[], None]) -> None:
+        """Do this once the transaction is committed, and never if it is not; one act a name.
+
+        What it raises as Busy or OSError is let go: the commit stands, and the next look at the spool repeats it.
+        """
+        self._afterwards[name] = act
+
+    def committed(self) -> None:
+        """The transaction is committed, and its locks are free."""
+        for act in self._afterwards.values():
+            with suppress(Busy, OSError):
+                act()
 
     def record(self, event: ledger.Event) -> int:
         """Append the event to the ledger; its number. Times never run backwards."""
@@ -99,11 +113,13 @@ class Store:
             raise Busy(BUSY)
         try:
             with translated(), Session(self._writer, expire_on_commit=False) as session:
-                yield Tx(session, _locked_head(session), now, revision)
+                tx = Tx(session, _locked_head(session), now, revision)
+                yield tx
                 session.commit()
         finally:
             if self.sqlite:
                 self._one_writer.release()
+        tx.committed()
 
     @contextmanager
     def reading(self) -> Iterator[Session]:
@@ -148,11 +164,16 @@ def _locked_head(session: Session) -> HeadRow:
 
 @contextmanager
 def translated() -> Iterator[None]:
+    """A database that is away, locked or without tables, as one of our errors."""
     try:
         yield
-    except (DBAPIError, PoolTimeout) as error:
-        if isinstance(error, DBAPIError) and _lacks_tables(error.orig):
+    except DBAPIError as error:
+        if _lacks_tables(error.orig):
             raise Misconfigured("The database has no tables yet; run `safehand init` first.") from error
+        if not (error.connection_invalidated or isinstance(error, (OperationalError, InterfaceError))):
+            raise  # a defect of ours, not a database that is away
+        raise Busy(BUSY) from error
+    except PoolTimeout as error:
         raise Busy(BUSY) from error
 
 

@@ -130,7 +130,7 @@ class Spool:
 
     def open(self, blob: str) -> int:
         """A read-only descriptor of a sealed file. Raises Busy when it is not there."""
-        for ending in (SEALED, PART):
+        for ending in (SEALED, PART, SEALED):  # it may be renamed between two looks
             try:
                 return os.open(self.folder / (blob + ending), os.O_RDONLY | os.O_CLOEXEC)
             except FileNotFoundError:

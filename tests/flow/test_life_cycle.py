@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 
 import pytest
 from sqlmodel import select
 
-from server.domain.delivery import Status
+from server.domain.delivery import VISIBLE, Status
 from server.domain.errors import Missing, Refused
 from server.store.tables import DeliveryRow, KeyPacketRow
 from tests.conftest import GpgPerson, MakeGpgPerson, MakeSshKey
@@ -19,9 +20,15 @@ POST16 = "post16-destinations/2026-11"
 NAME = "destinations.csv"
 
 
+both = pytest.mark.parametrize("here", ["sqlite", "postgresql"], indirect=True)
+"""Tests that move states run on both databases; those of names and sentences on SQLite alone."""
+
+
 @pytest.fixture
-def here(gpg_person: MakeGpgPerson, ssh_key: MakeSshKey) -> Iterator[SmallExchange]:
-    with small_exchange(gpg_person, ssh_key) as made:
+def here(request: pytest.FixtureRequest, gpg_person: MakeGpgPerson, ssh_key: MakeSshKey) -> Iterator[SmallExchange]:
+    database = getattr(request, "param", "sqlite")
+    url = request.getfixturevalue("pg_url") if database == "postgresql" else ""
+    with small_exchange(gpg_person, ssh_key, url) as made:
         yield made
 
 
@@ -50,6 +57,7 @@ def notice_of(here: SmallExchange, person: str, thread: str) -> str:
     return next(v.notice.text for v in here.exchange.views.notices(person) if v.notice.thread == thread)
 
 
+@both
 def test_a_file_goes_from_put_to_acknowledgement(here: SmallExchange, gpg_person: MakeGpgPerson) -> None:
     """Sealed at close, seen after release, decrypted by Kent alone, acknowledged once, told to Essex, in the ledger."""
     consignment = here.send(rows=3, name=NAME)
@@ -83,6 +91,7 @@ def test_a_file_goes_from_put_to_acknowledgement(here: SmallExchange, gpg_person
     assert [kind for kind in here.kinds() if kind in wanted] == wanted
 
 
+@both
 def test_removing_before_release_leaves_no_trace_for_the_partner(here: SmallExchange) -> None:
     """rm undoes: no delivery, no notice, no copy, and the spool is empty."""
     here.send(name="d.csv")
@@ -102,6 +111,7 @@ def test_removing_after_release_only_tidies(here: SmallExchange) -> None:
     assert status(here, delivery) is Status.AVAILABLE
 
 
+@both
 def test_the_same_file_again_is_already_received(here: SmallExchange) -> None:
     """One delivery however often it is sent; a different content of that name supersedes and says so to both."""
     first = here.arrive(name=NAME)
@@ -119,6 +129,7 @@ def test_the_same_file_again_is_already_received(here: SmallExchange) -> None:
     assert len(spool_files(here)) == 2
 
 
+@both
 def test_sending_again_before_release_undoes_the_first(here: SmallExchange) -> None:
     """The partner sees one delivery, the second."""
     here.send(rows=3, name=NAME)
@@ -128,6 +139,7 @@ def test_sending_again_before_release_undoes_the_first(here: SmallExchange) -> N
     assert len(spool_files(here)) == 1
 
 
+@both
 def test_a_file_that_ends_inside_a_record_is_held_until_its_sender_answers(here: SmallExchange) -> None:
     """Held: no release ever without "All there"; then it goes."""
     consignment = here.send(cut=True)
@@ -141,6 +153,7 @@ def test_a_file_that_ends_inside_a_record_is_held_until_its_sender_answers(here:
     assert not here.exchange.delivery.all_there("p-essex-1", consignment, via="test").changed
 
 
+@both
 def test_discarding_a_held_file_leaves_nothing(here: SmallExchange) -> None:
     """Discard: nobody received it and nothing is kept."""
     consignment = here.send(cut=True)
@@ -149,6 +162,7 @@ def test_discarding_a_held_file_leaves_nothing(here: SmallExchange) -> None:
     assert here.exchange.views.received("p-kent-1") == () and spool_files(here) == []
 
 
+@both
 def test_a_matching_checksum_settles_a_held_file_at_once(here: SmallExchange) -> None:
     """<name>.sha256 that fits is as good as "All there"."""
     here.send(cut=True, name="d.csv")
@@ -167,6 +181,7 @@ def test_a_file_that_differs_from_its_checksum_is_refused(here: SmallExchange) -
     assert spool_files(here) == []
 
 
+@both
 def test_the_same_bytes_to_a_second_member_are_held_and_asked(here: SmallExchange) -> None:
     """Misdirection is the largest real cause of breaches."""
     here.put("p-essex-1", f"{TRIAL}/medway/a.txt", b"hello")
@@ -177,6 +192,7 @@ def test_the_same_bytes_to_a_second_member_are_held_and_asked(here: SmallExchang
     assert buttons[0].label == "Both right"
 
 
+@both
 def test_a_broadcast_reaches_every_ready_member_and_says_who_is_left_out(here: SmallExchange) -> None:
     """One upload; members without a usable key are named, the others still receive."""
     said = here.put("p-essex-1", f"{TRIAL}/everyone/a.txt", b"hello all")
@@ -184,6 +200,7 @@ def test_a_broadcast_reaches_every_ready_member_and_says_who_is_left_out(here: S
     assert len(here.exchange.views.received("p-kent-1")) == len(here.exchange.views.received("p-medway-1")) == 1
 
 
+@both
 def test_a_recall_before_collection_takes_the_copy_away(here: SmallExchange) -> None:
     """After it Kent cannot read it; after collection the answer is honest."""
     delivery = here.arrive()
@@ -211,6 +228,7 @@ def test_nobody_else_can_act_on_a_delivery(here: SmallExchange) -> None:
             act()
 
 
+@both
 def test_control_passes_once_at_the_first_complete_download(here: SmallExchange) -> None:
     """A half-read delivery is not collected; controller_from never moves again."""
     delivery = here.arrive()
@@ -230,6 +248,7 @@ def test_control_passes_once_at_the_first_complete_download(here: SmallExchange)
     assert [line for line in again.split(b"\\n") if b"controller_from" in line] == before
 
 
+@both
 def test_a_temporary_name_is_sent_by_its_rename(here: SmallExchange) -> None:
     """WinSCP's .filepart: nothing goes before the rename; after it, it goes."""
     folder = ("trial", "2026-11", "kent")
@@ -240,6 +259,7 @@ def test_a_temporary_name_is_sent_by_its_rename(here: SmallExchange) -> None:
     assert [listed.name for listed in here.exchange.views.sent(here.visitor("p-essex-1"), *folder)] == ["a.txt"]
 
 
+@both
 def test_a_temporary_file_that_is_never_renamed_goes_after_a_day(here: SmallExchange) -> None:
     """Nothing of it is kept."""
     here.put("p-essex-1", f"{TRIAL}/kent/a.txt.part", b"x")
@@ -286,6 +306,7 @@ def test_the_owner_of_an_unusable_key_is_told(here: SmallExchange) -> None:
     assert "could not send you" in here.exchange.views.notices("p-southend-1")[0].notice.text
 
 
+@both
 def test_a_nil_return_is_an_empty_file(here: SmallExchange) -> None:
     """NIL or NIL.txt; once; with content it is refused."""
     assert "Nil return" in str(here.put("p-essex-1", f"{POST16}/kent/NIL.txt", b""))
@@ -294,6 +315,7 @@ def test_a_nil_return_is_an_empty_file(here: SmallExchange) -> None:
         here.put("p-essex-1", f"{POST16}/medway/NIL", b"something")
 
 
+@both
 def test_an_interrupted_upload_can_be_resumed_and_otherwise_leaves_nothing(
     here: SmallExchange, gpg_person: MakeGpgPerson
 ) -> None:
@@ -339,6 +361,7 @@ def test_bytes_may_come_out_of_order_within_a_window(here: SmallExchange, gpg_pe
         here.exchange.intake.close(overlap)
 
 
+@both
 def test_a_removed_key_and_a_suspension_end_what_a_visitor_may_do(here: SmallExchange) -> None:
     """Suspension ends sessions, links and codes at once; two people lift it."""
     visitor, token = here.visitor("p-kent-1"), here.token("p-kent-1")
@@ -354,6 +377,7 @@ def test_a_removed_key_and_a_suspension_end_what_a_visitor_may_do(here: SmallExc
     assert here.exchange.sessions.welcome(visitor)
 
 
+@both
 def test_after_a_restart_rows_and_spool_agree(here: SmallExchange) -> None:
     """A .part with a row is finished, one without goes, a stranger stays and is reported."""
     here.arrive()
@@ -378,6 +402,7 @@ def test_a_temporary_file_is_decided_again_when_it_gets_its_name(here: SmallExch
     assert here.exchange.views.received("p-kent-1") == ()
 
 
+@both
 def test_a_broadcast_under_a_temporary_name_leaves_no_packets_for_those_who_have_it(here: SmallExchange) -> None:
     """Kent has the file already: under its name the broadcast goes to the others alone, and nothing more is kept."""
     here.put("p-essex-1", f"{TRIAL}/kent/a.txt", b"hello")
@@ -389,3 +414,18 @@ def test_a_broadcast_under_a_temporary_name_leaves_no_packets_for_those_who_have
         packets = {(row.consignment, row.member) for row in session.exec(select(KeyPacketRow))}
         deliveries = {(row.consignment, row.recipient) for row in session.exec(select(DeliveryRow))}
     assert packets == deliveries
+
+
+@both
+def test_a_file_that_waits_cannot_take_the_name_of_one_that_went(here: SmallExchange) -> None:
+    """A held file is renamed to the name of a later one that the partner has: it takes its place, or it is refused."""
+    folder, visitor = tuple(f"{POST16}/kent".split("/")), here.visitor("p-essex-1")
+    held = here.send(cut=True, name="held.csv")
+    went = here.arrive(rows=4, name="went.csv")
+    with suppress(Refused):
+        here.exchange.amendments.rename(visitor, folder, b"held.csv", folder, b"went.csv")
+    here.exchange.delivery.all_there("p-essex-1", held, via="test")
+    here.exchange.tick()
+    current = [view for view in here.exchange.views.received("p-kent-1") if view.status in VISIBLE]
+    listed = here.exchange.views.sent(visitor, *folder)
+    assert len(current) == len({listed.name for listed in listed}), (current, went)

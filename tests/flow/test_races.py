@@ -201,3 +201,30 @@ def test_sending_again_says_what_will_not_go(here: SmallExchange) -> None:
     assert f"takes the place of {first}, which will not go" in str(
         here.put("p-essex-1", f"{POST16}/kent/d.csv", records(4))
     )
+
+
+def test_a_suspension_counts_in_the_very_next_transaction(here: SmallExchange) -> None:
+    """Written by another process, not yet seen in memory here: an open upload is not accepted any more."""
+    arrival = opened(here, "trial/2026-11/kent/a.txt", b"hello")
+    delivery = here.arrive()
+    here.collect(delivery)
+    with here.exchange.ground.store.engine.begin() as connection:
+        for person in ("p-essex-1", "p-kent-1"):
+            connection.execute(
+                text('INSERT INTO suspension (person, at, "by") VALUES (:who, :at, :by)'),
+                {"who": person, "at": "2026-12-01T09:00:00.000000Z", "by": "operator"},
+            )
+    with pytest.raises(SafehandError):
+        here.exchange.intake.close(arrival)
+    with pytest.raises(Missing):
+        here.exchange.acknowledgement.acknowledge("p-kent-1", delivery, via="test")
+    assert [v.id for v in here.exchange.views.received("p-kent-2")] == [delivery]
+
+
+def test_a_resumed_upload_with_nothing_left_to_send_is_content(here: SmallExchange) -> None:
+    """lftp's `put -c` of a file that is here already: no refusal, nothing sent twice."""
+    here.put("p-essex-1", "trial/2026-11/kent/a.txt", b"hello")
+    arrival = here.exchange.intake.open(here.visitor("p-essex-1"), ("trial", "2026-11", "kent"), b"a.txt", resume=True)
+    assert "already received" in str(here.exchange.intake.close(arrival))
+    assert here.exchange.views.refused(here.visitor("p-essex-1")) == ()
+    assert len(here.exchange.views.received("p-kent-1")) == 1
