@@ -20,7 +20,7 @@ import structlog
 
 from server.domain.errors import Forbidden, Missing, Refused, SafehandError
 from server.sftp import wire
-from server.sftp.files import Handle
+from server.sftp.files import Handle, Upload
 from server.sftp.mailbox import Mailbox
 from server.sftp.tree import Path
 from server.sftp.wire import Malformed, Request
@@ -77,6 +77,7 @@ class Channel(asyncssh.SSHServerSession[bytes]):
         self._folders: dict[bytes, list[wire.Name]] = {}
         self._last_handle = 0
         self._task: asyncio.Task[None] | None = None
+        self._lapsing: set[asyncio.Task[None]] = set()
         self.ended: asyncio.Future[None] = self._loop.create_future()
 
     # -- what asyncssh calls
@@ -126,6 +127,15 @@ class Channel(asyncssh.SSHServerSession[bytes]):
         self._forget_queue()
         self._lost = True
         self._pump()
+
+    def let_lapse(self, seconds: float) -> None:
+        """Interrupt the uploads that nothing was written to for so long. Their handles stay, and answer why."""
+        for file in self._files.values():
+            if isinstance(file.handle, Upload) and file.handle.untouched_for(seconds):
+                log.info("sftp.stale")
+                task = self._loop.create_task(self._ended(file.handle.lapse()))
+                self._lapsing.add(task)
+                task.add_done_callback(self._lapsing.discard)
 
     @property
     def working(self) -> bool:
@@ -220,16 +230,22 @@ class Channel(asyncssh.SSHServerSession[bytes]):
         """Interrupt whatever is open, say 0 as the exit status (OpenSSH's scp fails without), and be gone."""
         opened, self._files = list(self._files.values()), {}
         for file in opened:
-            try:
-                await file.handle.interrupt()
-            except SafehandError as problem:
-                log.warning("sftp.interrupt", code=problem.code)
-            except Exception as failure:  # noqa: BLE001 -- one handle that cannot end must not keep the others
-                self._failed(failure)
+            await self._ended(file.handle.interrupt())
+        if self._lapsing:
+            await asyncio.wait(self._lapsing)
         if self._chan is not None and not self._lost:
             self._chan.exit(0)
         self._ears.gone(self)
         self.ended.set_result(None)
+
+    async def _ended(self, ending: Awaitable[None]) -> None:
+        """One handle's ending, done; whatever goes wrong with it is recorded and keeps nobody."""
+        try:
+            await ending
+        except SafehandError as problem:
+            log.warning("sftp.interrupt", code=problem.code)
+        except Exception as failure:  # noqa: BLE001 -- one handle that cannot end must not keep the others
+            self._failed(failure)
 
     # -- replies
 

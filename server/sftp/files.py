@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from concurrent.futures import Executor
 from datetime import datetime
 from typing import TYPE_CHECKING, Protocol
 
 from server.domain.errors import Forbidden, Refused, SafehandError
 from server.exchange.arrivals import Arrival
 from server.exchange.collection import Reading
+from server.sftp import limits
+from server.sftp.threads import Threads
 
 if TYPE_CHECKING:
     from server.exchange import Exchange
@@ -51,11 +52,14 @@ class Upload:
 
     mode = 0o100200
 
-    def __init__(self, exchange: Exchange, arrival: Arrival, pool: Executor) -> None:
-        self._intake, self._arrival, self._pool = exchange.intake, arrival, pool
+    def __init__(self, exchange: Exchange, arrival: Arrival, threads: Threads) -> None:
+        self._intake, self._arrival, self._threads = exchange.intake, arrival, threads
         self._loop = asyncio.get_running_loop()
         self._room = asyncio.Event()
         self._failed: SafehandError | None = None
+        self._lapsed = False
+        self._waiting = False
+        self._touched = self._loop.time()
         self.at = exchange.now()
         arrival.on_room = self._has_room
 
@@ -72,6 +76,7 @@ class Upload:
         """Takes the bytes at `offset`; awaits room where there is none, which is how a slow disk slows the client."""
         if self._failed is not None:
             raise self._failed
+        self._touched = self._loop.time()
         self._room.clear()
         try:
             taken = self._arrival.write(offset, data)
@@ -81,6 +86,13 @@ class Upload:
         return None if taken else self._until_room()
 
     async def _until_room(self) -> None:
+        self._waiting = True
+        try:
+            await self._room_made()
+        finally:
+            self._waiting, self._touched = False, self._loop.time()
+
+    async def _room_made(self) -> None:
         while not self._room.is_set():
             try:
                 await asyncio.wait_for(self._room.wait(), 1)
@@ -90,17 +102,36 @@ class Upload:
                     self._failed = failed
                     raise failed from None
 
+    def untouched_for(self, seconds: float) -> bool:
+        """Whether nothing was written for so long, and nothing waits to be."""
+        return not self._lapsed and not self._waiting and self._loop.time() - self._touched > seconds
+
+    def lapse(self) -> Awaitable[None]:
+        """Interrupted while the client still has it open; from now on it answers why. The rest can be resumed."""
+        self._lapsed, self._failed = True, Refused(STALE, code="STALE")
+        return self._interrupted()
+
     def read(self, offset: int, length: int) -> Awaitable[bytes] | bytes:
         raise Forbidden(UNREADABLE)
 
     async def close(self) -> str | None:
-        return await self._loop.run_in_executor(self._pool, self._intake.close, self._arrival)
+        if self._lapsed and self._failed is not None:
+            raise self._failed
+        return await self._loop.run_in_executor(self._threads.acts, self._intake.close, self._arrival)
 
     async def interrupt(self) -> None:
+        if not self._lapsed:
+            await self._interrupted()
+
+    async def _interrupted(self) -> None:
         self._room.set()
-        await self._loop.run_in_executor(self._pool, self._intake.interrupt, self._arrival)
+        await self._loop.run_in_executor(self._threads.acts, self._intake.interrupt, self._arrival)
 
 
+STALE = (
+    f"Nothing was written to this file for {limits.UNWRITTEN_SECONDS // 60:.0f} minutes, so the upload was stopped: "
+    "send it again."
+)
 UNREADABLE = "What is in outbox/ was sent or is on its way: it cannot be read back. Its receipt is in receipts/."
 
 
@@ -109,8 +140,8 @@ class Note:
 
     mode = 0o100200
 
-    def __init__(self, act: Callable[[bytes], str], pool: Executor, at: datetime) -> None:
-        self._act, self._pool, self.at = act, pool, at
+    def __init__(self, act: Callable[[bytes], str], threads: Threads, at: datetime) -> None:
+        self._act, self._threads, self.at = act, threads, at
         self._content = bytearray()
 
     @property
@@ -129,7 +160,7 @@ class Note:
         return bytes(self._content[offset : offset + length])
 
     async def close(self) -> str | None:
-        return await asyncio.get_running_loop().run_in_executor(self._pool, self._act, bytes(self._content))
+        return await asyncio.get_running_loop().run_in_executor(self._threads.acts, self._act, bytes(self._content))
 
     async def interrupt(self) -> None:
         return None
@@ -165,8 +196,8 @@ class Envelope:
 
     mode = 0o100400
 
-    def __init__(self, reading: Reading, pool: Executor, at: datetime) -> None:
-        self._reading, self._pool, self.at = reading, pool, at
+    def __init__(self, reading: Reading, threads: Threads, at: datetime) -> None:
+        self._reading, self._threads, self.at = reading, threads, at
         self._loop = asyncio.get_running_loop()
         self._from, self._block = 0, b""
         self._next: tuple[int, asyncio.Future[bytes]] | None = None
@@ -212,7 +243,7 @@ class Envelope:
         return await self._fetch(offset)
 
     def _fetch(self, offset: int) -> asyncio.Future[bytes]:
-        return self._loop.run_in_executor(self._pool, self._reading.read, offset, AHEAD_BYTES)
+        return self._loop.run_in_executor(self._threads.looks, self._reading.read, offset, AHEAD_BYTES)
 
     async def close(self) -> str | None:
         await self._end(by_client=True)
@@ -226,4 +257,4 @@ class Envelope:
         if waiting is not None:
             await asyncio.wait([waiting[1]])
             waiting[1].exception()
-        await self._loop.run_in_executor(self._pool, lambda: self._reading.close(by_client=by_client))
+        await self._loop.run_in_executor(self._threads.acts, lambda: self._reading.close(by_client=by_client))

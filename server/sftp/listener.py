@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -19,6 +18,7 @@ from server.sftp import limits
 from server.sftp.adapter import Channel
 from server.sftp.limits import Gate, Throttle
 from server.sftp.mailbox import Mailbox
+from server.sftp.threads import Threads
 from server.sftp.tuning import tune
 
 if TYPE_CHECKING:
@@ -35,7 +35,6 @@ CLIENT_KEYS = (
     "ssh-ed25519", "sk-ssh-ed25519@openssh.com", "ecdsa-sha2-nistp256", "ecdsa-sha2-nistp384", "ecdsa-sha2-nistp521",
     "sk-ecdsa-sha2-nistp256@openssh.com", "rsa-sha2-512", "rsa-sha2-256",
 )  # fmt: skip
-THREADS = 24
 WATCH_SECONDS = 1.0
 WINDOW_BYTES = 4 * 1024 * 1024
 PACKET_BYTES = 128 * 1024
@@ -96,11 +95,13 @@ class Listener:
 
     def __init__(self) -> None:
         self.port = 0
-        self.gate, self.throttle = Gate(), Throttle()
+        self.gate: Gate[Connection] = Gate()
+        self.throttle = Throttle()
         self.connections: set[Connection] = set()
         self._acceptor: asyncssh.SSHAcceptor | None = None
         self._watch: asyncio.Task[None] | None = None
-        self._pool = ThreadPoolExecutor(THREADS, thread_name_prefix="sftp")
+        self.threads = Threads()
+        self.unwritten_seconds = limits.UNWRITTEN_SECONDS
 
     async def start(
         self, exchange: Exchange, host: str, port: int, host_keys: Sequence[Path], profile: Profile = "modern"
@@ -120,11 +121,6 @@ class Listener:
         )  # fmt: skip
         self.port = self._acceptor.get_port()
         self._watch = asyncio.create_task(self._keep_watch())
-
-    @property
-    def pool(self) -> ThreadPoolExecutor:
-        """Where verbs of the exchange run."""
-        return self._pool
 
     async def _keep_watch(self) -> None:
         """Every second: whoever is not welcome any more, or asleep too long, is shown out."""
@@ -146,7 +142,7 @@ class Listener:
             connection.end("The server is closing.")
         if endings:
             await asyncio.wait(endings, timeout=CLOSE_SECONDS)
-        self._pool.shutdown(wait=False, cancel_futures=True)
+        self.threads.shutdown()
 
 
 class Connection(asyncssh.SSHServer):
@@ -157,7 +153,6 @@ class Connection(asyncssh.SSHServer):
         self._loop = asyncio.get_running_loop()
         self._conn: asyncssh.SSHServerConnection | None = None
         self._address = ""
-        self._at_door = False
         self._tries = self._rounds = 0
         self._proved: tuple[str, Visitor] | None = None
         self.visitor: Visitor | None = None
@@ -170,11 +165,9 @@ class Connection(asyncssh.SSHServer):
         self._conn = conn
         peer = conn.get_extra_info("peername")
         self._address = str(peer[0]) if peer else ""
-        self._at_door = self._listener.gate.arrive(self._address)
-        if not self._at_door:
-            log.warning("sftp.door_full")
-            conn.abort()
-            return
+        in_the_way = self._listener.gate.arrive(self._address, self)
+        if in_the_way is not None:
+            in_the_way.make_way()
         self._listener.connections.add(self)
         tune(conn)
 
@@ -241,7 +234,7 @@ class Connection(asyncssh.SSHServer):
             raise asyncssh.ChannelOpenError(asyncssh.OPEN_ADMINISTRATIVELY_PROHIBITED, "Access has ended.")
         if len(self.channels) >= limits.CHANNELS:
             raise asyncssh.ChannelOpenError(asyncssh.OPEN_RESOURCE_SHORTAGE, "Too many channels are open.")
-        channel = Channel(lambda: Mailbox(self._exchange, visitor, self._listener.pool), self)
+        channel = Channel(lambda: Mailbox(self._exchange, visitor, self._listener.threads), self)
         self.channels.add(channel)
         return channel
 
@@ -256,7 +249,10 @@ class Connection(asyncssh.SSHServer):
     # -- ending
 
     def check(self) -> None:
-        """End it if its visitor is not welcome any more, or nothing was heard for a quarter of an hour."""
+        """End it if its visitor is not welcome any more, or nothing was heard for a quarter of an hour.
+
+        An upload that nothing is written to ends alone, whatever else the client says meanwhile.
+        """
         if self.visitor is None:
             return
         if not self._exchange.sessions.welcome(self.visitor):
@@ -265,6 +261,8 @@ class Connection(asyncssh.SSHServer):
                 channel.abandon()
             self.end("Your access has ended. Ask your administrator.")
             return
+        for channel in self.channels:
+            channel.let_lapse(self._listener.unwritten_seconds)
         working = any(channel.working for channel in self.channels)
         if not working and self._loop.time() - self._last_heard > limits.IDLE_SECONDS:
             self.end("Nothing was heard for 15 minutes.")
@@ -279,7 +277,9 @@ class Connection(asyncssh.SSHServer):
         if self._conn is not None:
             self._conn.abort()
 
+    def make_way(self) -> None:
+        """It waited longest at a full door and proved nothing: somebody else has its place."""
+        self._abort("sftp.door_full")
+
     def _leave_door(self) -> None:
-        if self._at_door:
-            self._at_door = False
-            self._listener.gate.leave_door(self._address)
+        self._listener.gate.leave_door(self._address, self)

@@ -15,6 +15,7 @@ from server.domain.schedule import LONDON
 from server.exchange.sessions import Visitor
 from server.sftp import wire
 from server.sftp.files import UNREADABLE, Envelope, Handle, Note, Page, Upload
+from server.sftp.threads import Threads
 from server.sftp.tree import Node, Path, Tree
 
 if TYPE_CHECKING:
@@ -28,23 +29,26 @@ NOT_HERE = "Nothing can be put here. Files to send go into a folder of outbox/, 
 
 
 class Mailbox:
-    """The verbs, for one visitor. They raise SafehandError; what blocks runs in `pool`."""
+    """The verbs, for one visitor. They raise SafehandError; what blocks runs in `threads`."""
 
-    def __init__(self, exchange: Exchange, visitor: Visitor, pool: Executor) -> None:
-        self._exchange, self._visitor, self._pool = exchange, visitor, pool
+    def __init__(self, exchange: Exchange, visitor: Visitor, threads: Threads) -> None:
+        self._exchange, self._visitor, self._threads = exchange, visitor, threads
         self._loop = asyncio.get_running_loop()
         self._tree = Tree(exchange, visitor)
         self._lately: dict[tuple[bytes, ...], tuple[int, datetime, float]] = {}
 
-    async def _run(self, verb: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-        return await self._loop.run_in_executor(self._pool, partial(verb, *args, **kwargs))
+    async def _run(self, pool: Executor, verb: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        return await self._loop.run_in_executor(pool, partial(verb, *args, **kwargs))
+
+    async def _look(self, verb: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        return await self._run(self._threads.looks, verb, *args, **kwargs)
 
     # -- looking
 
     async def look(self, path: Path) -> wire.Attributes:
         """Attributes of a folder or a file, those just sent included. Raises Missing."""
         try:
-            return attributes(await self._run(self._tree.look, path))
+            return attributes(await self._look(self._tree.look, path))
         except Missing:
             size, at, until = self._lately.get(path.parts, (0, None, 0.0))
             if at is None or until < time.monotonic():
@@ -54,7 +58,7 @@ class Mailbox:
     async def listing(self, path: Path) -> list[wire.Name]:
         """Every name of a folder, `.` and `..` first. Raises Missing."""
         here = wire.Attributes(0, 0o40500, int(self._exchange.now().timestamp()))
-        nodes: Sequence[Node] = await self._run(self._tree.listing, path)
+        nodes: Sequence[Node] = await self._look(self._tree.listing, path)
         owner, now = self._visitor.member.id, self._exchange.now()
         dots = [self._line(name, here, owner, now, now) for name in (b".", b"..")]
         return dots + [self._line(n.name.encode(), attributes(n), owner, n.at, now) for n in nodes]
@@ -77,32 +81,32 @@ class Mailbox:
     async def _open_to_put(self, path: Path, flags: int) -> Handle:
         folder = path.folder
         if folder[:1] == ("outbox",) and len(folder) > 2:
-            if await self._run(self._tree.is_folder, path):
+            if await self._look(self._tree.is_folder, path):
                 raise Refused("This is a folder: put the file into it, under a name of its own.", code="IS_FOLDER")
             fresh = bool(flags & (wire.OPEN_TRUNCATE | wire.OPEN_EXCLUSIVE))
             arrival = await self._run(
-                self._exchange.intake.open, self._visitor, folder[1:], path.name,
+                self._threads.opens, self._exchange.intake.open, self._visitor, folder[1:], path.name,
                 resume=not fresh, append=bool(flags & wire.OPEN_APPEND),
             )  # fmt: skip
-            return Upload(self._exchange, arrival, self._pool)
+            return Upload(self._exchange, arrival, self._threads)
         if self._visitor.put_only:
             raise Forbidden("This key may only send files: everything else needs another key.")
         if folder == ("attest",):
-            return Note(partial(self._exchange.attest, self._visitor, path.name), self._pool, self._exchange.now())
+            return Note(partial(self._exchange.attest, self._visitor, path.name), self._threads, self._exchange.now())
         if folder == ("keys", "mine"):
             propose = partial(self._exchange.keys.propose, self._visitor, path.name)
-            return Note(propose, self._pool, self._exchange.now())
+            return Note(propose, self._threads, self._exchange.now())
         raise Forbidden(NOT_HERE)
 
     async def _open_to_read(self, path: Path) -> Handle:
-        node: Node = await self._run(self._tree.look, path)
+        node: Node = await self._look(self._tree.look, path)
         if node.folder:
             raise Refused("This is a folder.", code="IS_FOLDER")
         if node.paper is not None:
-            return Page(await self._run(node.paper.content), node.at)
+            return Page(await self._look(node.paper.content), node.at)
         if node.delivery is not None:
-            reading = await self._run(self._exchange.collection.read, self._visitor, node.delivery)
-            return Envelope(reading, self._pool, node.at)
+            reading = await self._look(self._exchange.collection.read, self._visitor, node.delivery)
+            return Envelope(reading, self._threads, node.at)
         raise Forbidden(UNREADABLE)
 
     def closed(self, path: Path, handle: Handle) -> None:
@@ -120,11 +124,12 @@ class Mailbox:
         before, after = old.folder, new.folder
         if before[:1] != ("outbox",) or after[:1] != ("outbox",) or len(before) < 3 or len(after) < 3:
             raise Forbidden("Only files in a folder of outbox/ can be given another name.")
-        if await self._run(self._tree.is_folder, old):
+        if await self._look(self._tree.is_folder, old):
             raise Forbidden("Folders here cannot be renamed.")
         said = await self._run(
-            self._exchange.amendments.rename, self._visitor, before[1:], old.name, after[1:], new.name
-        )
+            self._threads.acts,
+            self._exchange.amendments.rename, self._visitor, before[1:], old.name, after[1:], new.name,
+        )  # fmt: skip
         kept = self._lately.pop(old.parts, None)
         if kept is not None:
             self._lately[new.parts] = kept
@@ -134,15 +139,17 @@ class Mailbox:
         """Take back or tidy away a file in outbox/. The sentence to say, if any."""
         folder = path.folder
         if folder[:1] != ("outbox",) or len(folder) < 3:
-            await self._run(self._tree.look, path)
+            await self._look(self._tree.look, path)
             raise Forbidden("This cannot be removed; it goes by itself when its time is over.")
-        said = await self._run(self._exchange.amendments.remove, self._visitor, folder[1:], path.name)
+        said = await self._run(
+            self._threads.acts, self._exchange.amendments.remove, self._visitor, folder[1:], path.name
+        )
         self._lately.pop(path.parts, None)
         return said
 
     async def make_folder(self, path: Path) -> None:
         """Never makes one: a folder that is there is said to be there, any other is not allowed."""
-        if await self._run(self._tree.is_folder, path):
+        if await self._look(self._tree.is_folder, path):
             raise Refused("This folder is already there.", code="EXISTS")
         raise Forbidden("Folders are made by the exchange: use the ones that are there.")
 

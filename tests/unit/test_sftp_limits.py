@@ -18,22 +18,28 @@ from server.sftp.wire import Malformed, Request
 
 
 def test_one_address_cannot_fill_the_door() -> None:
-    gate = Gate()
-    assert [gate.arrive("10.0.0.1") for _ in range(limits.UNKNOWN_PER_ADDRESS + 1)].count(
-        True
-    ) == limits.UNKNOWN_PER_ADDRESS
-    assert gate.arrive("10.0.0.2")
-    gate.leave_door("10.0.0.1")
-    assert gate.arrive("10.0.0.1")
+    """At its limit each newcomer takes the place of the address's own oldest, who is told to go; others stay."""
+    gate: Gate[int] = Gate()
+    assert gate.arrive("10.0.0.2", -1) is None
+    assert [gate.arrive("10.0.0.1", n) for n in range(limits.UNKNOWN_PER_ADDRESS)] == [None] * 64
+    assert [gate.arrive("10.0.0.1", n) for n in (100, 101)] == [0, 1]
+    gate.leave_door("10.0.0.1", 0)
+    assert gate.arrive("10.0.0.1", 102) == 2
+    gate.leave_door("10.0.0.1", 50)
+    assert gate.arrive("10.0.0.1", 103) is None
 
 
 def test_all_addresses_together_cannot_overfill_the_door() -> None:
-    gate = Gate()
-    assert sum(gate.arrive(f"10.0.{n // 200}.{n % 200}") for n in range(500)) == limits.UNKNOWN_IN_ALL
+    """At the limit of all, the oldest of the address with the most goes: few cannot keep out many."""
+    gate: Gate[int] = Gate()
+    crowd = [gate.arrive(f"10.0.0.{n % 4}", n) for n in range(limits.UNKNOWN_IN_ALL)]
+    assert crowd == [None] * limits.UNKNOWN_IN_ALL
+    assert gate.arrive("10.0.1.1", 1000) == 0
+    assert gate.arrive("10.0.1.2", 1001) == 1
 
 
 def test_a_person_has_twenty_connections_and_a_place_is_free_again_after_one_ends() -> None:
-    gate = Gate()
+    gate: Gate[int] = Gate()
     assert [gate.enter("p-essex-1") for _ in range(limits.PER_PERSON + 1)].count(True) == limits.PER_PERSON
     assert gate.enter("p-kent-1")
     gate.leave("p-essex-1")

@@ -6,7 +6,7 @@ import asyncio
 import threading
 import time
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -20,6 +20,7 @@ from server.domain.errors import Busy, Missing, Refused, SafehandError
 from server.exchange.sessions import Visitor
 from server.sftp import limits, wire
 from server.sftp.listener import Listener
+from server.sftp.threads import ACTS, LOOKS, OPENS
 
 NOW = datetime(2026, 12, 1, 9, 0, tzinfo=UTC)
 KENT = ("trial", "2026-11", "kent")
@@ -106,6 +107,8 @@ class AnExchange:
         self.unwelcome = self.put_only = False
         self.arrivals: list[AnArrival] = []
         self.room = True
+        self.database = threading.Event()
+        self.database.set()
         self.envelope = bytes(range(256)) * 12000
         self.sessions = self.intake = self.amendments = self.views = self.collection = self.keys = self
         self.uploads = NoUploads()
@@ -134,6 +137,7 @@ class AnExchange:
         return arrival
 
     def close(self, arrival: AnArrival) -> str | None:
+        assert self.database.wait(10)
         if arrival.failed:
             raise arrival.failed
         self.files[arrival.folder, arrival.name.decode()] = arrival.size
@@ -466,6 +470,67 @@ async def test_a_connection_may_offer_six_keys(world: World) -> None:
         await asyncssh.connect("127.0.0.1", world.listener.port, client_keys=[*wrong, world.key], **options)
     async with world.connected():
         pass
+
+
+async def test_silent_connections_do_not_keep_out_a_colleague_behind_the_same_address(world: World) -> None:
+    """More than the address may have at the door say nothing; a log-in from there works at once, the oldest are cut."""
+    silent = [
+        await asyncio.open_connection("127.0.0.1", world.listener.port) for _ in range(limits.UNKNOWN_PER_ADDRESS + 3)
+    ]
+    async with world.client() as client:
+        assert (await client.ask(wire.STAT, wire.text(b"/outbox")))[0] == wire.ATTRS
+    reader, _ = silent[0]
+    await asyncio.wait_for(reader.read(), 3)
+    assert reader.at_eof()
+    for _, writer in silent:
+        writer.close()
+
+
+async def test_an_upload_that_nothing_is_written_to_is_interrupted_whatever_else_is_heard(world: World) -> None:
+    """The client goes on looking around; the handle says why it ended, and the exchange is told once."""
+    async with world.client() as client:
+        handle = await client.open()
+        await client.write(handle, 0, b"x" * 5000)
+        world.listener.unwritten_seconds = 0.5
+        end = time.monotonic() + 5
+        while ("interrupt", b"a.csv", 5000) not in world.exchange.log and time.monotonic() < end:
+            assert (await client.ask(wire.STAT, wire.text(b"/outbox")))[0] == wire.ATTRS
+            await asyncio.sleep(0.05)
+        assert world.exchange.log.count(("interrupt", b"a.csv", 5000)) == 1
+        for code, sentence in (await client.write(handle, 5000, b"x"), await client.status(wire.CLOSE, handle)):
+            assert code == wire.FAILURE
+            assert "Nothing was written to this file for 10 minutes" in sentence
+    await asyncio.sleep(0.2)
+    assert [entry[0] for entry in world.exchange.log] == ["open", "interrupt"]
+
+
+async def test_an_upload_that_waits_for_room_is_not_taken_for_one_that_is_left_alone(world: World) -> None:
+    world.exchange.room = False
+    async with world.client() as client:
+        handle = await client.open()
+        world.listener.unwritten_seconds = 0.5
+        client.send(wire.WRITE, handle, bytes(8), wire.text(b"x"))
+        await asyncio.sleep(2.2)
+        assert [entry[0] for entry in world.exchange.log] == ["open"]
+
+
+async def test_closes_that_wait_for_the_database_stop_nobody_else_s_listing(world: World) -> None:
+    """More closes than there are threads of all kinds hang; listing, fetching and opening a new file go on."""
+    world.exchange.database.clear()
+    async with world.client() as other, AsyncExitStack() as stack:
+        waiting: list[Client] = []
+        while len(waiting) <= LOOKS + OPENS + ACTS:
+            connection = await stack.enter_async_context(world.connected())
+            waiting += [await Client(connection).begin() for _ in range(limits.CHANNELS)]
+        for client in waiting:
+            client.send(wire.CLOSE, await client.open())
+        assert (await other.ask(wire.OPENDIR, wire.text(b"/outbox/trial/2026-11")))[0] == wire.HANDLE
+        paper = await other.open("/README.txt", wire.OPEN_READ)
+        assert (await other.ask(wire.READ, paper, bytes(8), (100).to_bytes(4, "big")))[0] == wire.DATA
+        await other.open()
+        world.exchange.database.set()
+        for client in waiting:
+            assert (await asyncio.wait_for(client.receive(), 5))[0] == wire.STATUS
 
 
 # ---------------------------------------------------------------- writing, reading, listing
