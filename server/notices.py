@@ -32,12 +32,13 @@ class Notices:
         kind: str,
         *,
         person: str,
+        member: str = "",
         thread: str,
         facts: Mapping[str, object],
         tone: Tone = "info",
         shown: tuple[tuple[str, str], ...] = (),
         buttons: tuple[Button, ...] = (),
     ) -> Notice:
-        """The notice of this kind for one person; at most three lines."""
+        """The notice of this kind for one person of that member; at most three lines."""
         text = self.text(f"notices/{kind}.txt", facts)
-        return Notice(person=person, thread=thread, kind=kind, text=text, tone=tone, facts=shown, buttons=buttons)
+        return Notice(person, thread, kind, text, tone, shown, buttons, member)

@@ -6,6 +6,8 @@ import json
 from dataclasses import asdict, dataclass
 from typing import Literal
 
+from server.domain.agreement import Person
+
 Tone = Literal["info", "good", "attention", "bad"]
 
 
@@ -34,6 +36,12 @@ class Notice:
     tone: Tone = "info"
     facts: tuple[tuple[str, str], ...] = ()
     buttons: tuple[Button, ...] = ()
+    member: str = ""
+    """Whose business it is: whoever leaves this member does not see it any more. Empty: the person's own."""
+
+    def concerns(self, person: Person) -> bool:
+        """Whether it is still for this person, as the policy has them now."""
+        return person.id == self.person and self.member in {"", person.member}
 
     def to_json(self) -> str:
         return json.dumps(asdict(self), ensure_ascii=False, sort_keys=True)

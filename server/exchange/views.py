@@ -396,9 +396,9 @@ class Views:
         me = self._ground.person(person_id)
         with self._ground.store.reading() as session:
             suspended = {row.person: row for row in session.exec(select(SuspensionRow)).all()}
-        asked = {person: row.lift_asked_by for person, row in suspended.items()}
+        asked = {row.person: row.lift_asked_by for row in suspended.values() if self.person(row.lift_asked_by or "")}
         return tuple(
-            ColleagueView(p.id, p.name, p.id in suspended, asked.get(p.id) if self.person(asked.get(p.id) or "") else None)
+            ColleagueView(p.id, p.name, p.id in suspended, asked.get(p.id))
             for p in self._ground.policy.people_of(me.member)
             if p.id != person_id
         )
