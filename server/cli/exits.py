@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import sys
 import traceback
-from types import TracebackType
 
 import typer
 
 from server.domain.errors import Busy, Misconfigured, SafehandError
+from server.policy.lint import PolicyRefused
 from server.policy.problem import PolicyInvalid
 from server.settings import SettingsInvalid, read_settings
 
@@ -26,6 +26,9 @@ def translated(error: SafehandError | SettingsInvalid | OSError) -> int:
         for problem in error.errors:
             typer.echo(str(problem), err=True)
         return REFUSED
+    if isinstance(error, PolicyRefused):
+        for finding in error.findings:
+            typer.echo(str(finding), err=True)
     if isinstance(error, OSError):
         say(
             f"The machine says: {error.strerror or type(error).__name__}. Check the data folder with `safehand doctor`."
@@ -35,14 +38,13 @@ def translated(error: SafehandError | SettingsInvalid | OSError) -> int:
     return ENVIRONMENT if isinstance(error, Misconfigured | Busy | SettingsInvalid) else REFUSED
 
 
-def unexpected(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
-    """sys.excepthook: a defect of ours is one sentence; its traceback only with SAFEHAND_LOG_LEVEL=debug."""
-    if issubclass(kind, KeyboardInterrupt):
-        return
-    say(f"Something went wrong inside Safehand ({kind.__name__}). SAFEHAND_LOG_LEVEL=debug shows where.")
+def unexpected(defect: Exception) -> int:
+    """A defect of ours is one sentence without a word of its text; SAFEHAND_LOG_LEVEL=debug adds the traceback."""
+    say(f"Something went wrong inside Safehand ({type(defect).__name__}). SAFEHAND_LOG_LEVEL=debug shows where.")
     try:
         debugging = read_settings().log_level == "debug"
     except SettingsInvalid:
         debugging = False
     if debugging:
-        traceback.print_exception(kind, error, trace, file=sys.stderr)
+        traceback.print_exception(defect, file=sys.stderr)
+    return ENVIRONMENT

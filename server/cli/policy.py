@@ -23,7 +23,7 @@ Directory = Annotated[
 def lint_(directory: Directory = None, data: Data = None) -> None:
     """Say what is wrong with a policy set, each with file, line and what to write instead.
 
-    Exits with 1 when it could not be put in force; warnings alone exit with 0.
+    Exits with 1 when `apply` would refuse it; warnings alone exit with 0.
 
     Example: safehand policy lint policies/ccis-v2
     """
@@ -45,12 +45,15 @@ def lint_(directory: Directory = None, data: Data = None) -> None:
 @app.command("apply")
 def apply(
     directory: Directory = None,
-    by: Annotated[str, typer.Option("--by", metavar="PERSON", help="Who decided it.")] = "operator",
+    by: Annotated[
+        str, typer.Option("--by", metavar="PERSON", help="Who decided it: an administrator, or the operator.")
+    ] = "operator",
     data: Data = None,
 ) -> None:
     """Put a policy set in force; a running server follows within seconds.
 
-    An edit of the files does nothing by itself. Keys taken out end their sessions within a minute.
+    An edit of the files does nothing by itself. Keys taken out end their sessions within a minute. What `lint` calls an
+    error is refused with exit code 1; a set that only permits less, a withdrawal even, is applied.
 
     Example: safehand policy apply policies/ccis-v2
     """

@@ -27,7 +27,10 @@ Prove it:     safehand ledger verify
 
 Every command takes --data DIR (or SAFEHAND_DATA). Settings are SAFEHAND_* variables; the README lists them.
 """
-EPILOG = "Exit codes: 0 done. 1 refused, or a check failed. 2 wrong usage. 3 the machine or its settings are not ready."
+EPILOG = (
+    "Exit codes: 0 done. 1 refused, or a check failed. 2 wrong usage. "
+    "3 the machine or its settings are not ready, or a defect."
+)
 
 app = typer.Typer(
     name="safehand",
@@ -72,9 +75,10 @@ _root.__doc__ = HELP
 
 def main() -> None:
     """Run the command that the arguments name, and exit with its code."""
-    sys.excepthook = unexpected
     os.umask(0o077)
     try:
         app()
     except (SafehandError, SettingsInvalid, OSError) as error:
         sys.exit(translated(error))
+    except Exception as defect:  # noqa: BLE001 -- the process's edge: a traceback would show what it was working on
+        sys.exit(unexpected(defect))

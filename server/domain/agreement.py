@@ -20,7 +20,7 @@ Months = Annotated[str, StringConstraints(pattern=r"^P\d{1,2}M$")]
 Role = Literal["designated_person", "data_manager", "governance_lead", "administrator", "auditor"]
 Verb = Literal[
     "outbox.write", "inbox.read", "receipts.read", "keys.propose", "acknowledge", "attest", "recall", "suspend",
-    "status.read", "policy.apply", "evidence.read",
+    "status.read", "policy.apply",
 ]  # fmt: skip
 EVERYONE = "everyone"
 
@@ -232,7 +232,6 @@ class Access(Frozen):
 
     roles: Mapping[Role, frozenset[Verb]]
     training_gate: Literal["deny", "warn"] = "deny"
-    sender_cannot_acknowledge_own: bool = True
 
 
 class PolicyMeta(Frozen):

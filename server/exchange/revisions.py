@@ -1,4 +1,7 @@
-"""Which policy revision is in force. An edit on disk does nothing by itself; applying puts one in force, atomically."""
+"""Which policy revision is in force. An edit on disk does nothing by itself; applying puts one in force, atomically.
+
+A set with a mistake that lint calls an error is not applied; one that only permits less always is.
+"""
 
 from __future__ import annotations
 
@@ -7,8 +10,12 @@ from collections.abc import Mapping
 
 from sqlmodel import col, select
 
+from server.domain.agreement import PolicySet
+from server.domain.errors import Forbidden, Missing
 from server.domain.ledger import Event
 from server.exchange.ground import Ground
+from server.exchange.people import OPERATOR
+from server.policy.lint import PolicyRefused, lint
 from server.policy.load import load_texts
 from server.store.tables import InForceRow, RevisionRow
 
@@ -20,8 +27,15 @@ class Revisions:
         self._ground = ground
 
     def apply(self, files: Mapping[str, str], *, by: str) -> str:
-        """Put the set of these files in force; the sentence to print. Raises PolicyInvalid with every problem."""
+        """Put the set of these files in force; the sentence to print. `by` is a person's id, or "operator".
+
+        Raises PolicyInvalid with every problem, PolicyRefused with every error, and Missing or Forbidden when `by` may not.
+        """
         policy = load_texts(files)
+        self._may_apply(policy, by)
+        errors = [finding for finding in lint(policy, self._ground.now()) if finding.severity == "error"]
+        if errors:
+            raise PolicyRefused(errors)
         prepared = self._ground.prepared(policy)
         label = policy.policy.version
         with self._ground.transaction() as tx:
@@ -39,3 +53,14 @@ class Revisions:
             tx.record(Event("policy.applied", by, (), facts))
         self._ground.refresh()
         return f"Revision {prepared.revision[:12]} (version {label}) is in force."
+
+    def _may_apply(self, policy: PolicySet, by: str) -> None:
+        """The set in force says who may replace it; where there is none, the set itself says who may begin."""
+        if by == OPERATOR:
+            return
+        judge = self._ground.policy if self._ground.has_policy else policy
+        person = judge.person(by)
+        if person is None or by in self._ground.suspended:
+            raise Missing("There is no such person, or they are suspended: name with --by who decided it.")
+        if not judge.may(person, "policy.apply"):
+            raise Forbidden("This person's roles do not include policy.apply: an administrator decides it.")

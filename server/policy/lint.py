@@ -1,19 +1,22 @@
 """What a policy set allows and its members will regret: findings with a place and a remedy. Nothing is repaired.
 
-Codes and severities follow the catalogue of the agreement's oddities; a member that has not signed is not ready, and
-what it lacks is a warning until it signs.
+Codes follow the catalogue of the agreement's oddities. An error is a mistake in the text itself, and a set that has one
+is not put in force. What only closes (withdrawn, not begun, over, not reviewed, no channel, nobody to receive) is a
+warning: a set that permits less can always be applied, at once, and so can one that somebody has left. A member that
+has not signed is not ready, and what it lacks is a warning until it signs.
 """
 
 from __future__ import annotations
 
 import re
 from collections import defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Literal
 
 from server.domain.agreement import Member, Person, PolicySet
+from server.domain.errors import Refused
 from server.domain.schedule import london_day
 
 Severity = Literal["error", "warn", "info"]
@@ -35,6 +38,17 @@ class LintFinding:
 
     def __str__(self) -> str:
         return f"{self.file}:{self.line}: {self.severity}: {self.code}: {self.sentence} {self.remedy}"
+
+
+class PolicyRefused(Refused):
+    """The set can be read, but its text is wrong. `findings` lists its errors, in the order of the files."""
+
+    code = "POLICY_REFUSED"
+
+    def __init__(self, errors: Sequence[LintFinding]) -> None:
+        self.findings = tuple(errors)
+        count = "one error" if len(errors) == 1 else f"{len(errors)} errors"
+        super().__init__(f"The policy set has {count}; nothing was changed. Mend it, then apply it again.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,18 +86,18 @@ def _agreement(desk: Desk) -> Iterator[LintFinding]:
     if agreement.status != "APPROVED":
         yield desk.finding(
             "AGREEMENT_NOT_APPROVED",
-            "error",
+            "warn",
             ("agreement", "status"),
             f"The agreement is {agreement.status}; nothing can be sent under it.",
             "Set APPROVED once it is.",
         )
     if agreement.review.due < today:
-        severity: Severity = "error" if agreement.review.on_overdue == "deny" else "warn"
+        closed = agreement.review.on_overdue == "deny"
         yield desk.finding(
             "AGREEMENT_REVIEW_OVERDUE",
-            severity,
+            "warn",
             ("agreement", "review", "due"),
-            f"The review was due on {agreement.review.due}.",
+            f"The review was due on {agreement.review.due}{'; nothing can be sent until it is done' if closed else ''}.",
             "Review the agreement and set the next date.",
         )
     elif agreement.review.due < today + timedelta(days=92):
@@ -98,9 +112,9 @@ def _agreement(desk: Desk) -> Iterator[LintFinding]:
     if today < agreement.in_force.from_ or (until is not None and until < today):
         yield desk.finding(
             "AGREEMENT_NOT_IN_FORCE",
-            "error",
+            "warn",
             ("agreement", "in_force"),
-            "The agreement is not in force today.",
+            "The agreement is not in force today; nothing can be sent under it.",
             "Set the days that the signed text gives.",
         )
     if until is None:
@@ -114,9 +128,9 @@ def _agreement(desk: Desk) -> Iterator[LintFinding]:
     if not any(channel.kind == "this-server" for channel in agreement.approved_channels):
         yield desk.finding(
             "CHANNEL_NOT_AUTHORISED",
-            "error",
+            "warn",
             ("agreement", "approved_channels"),
-            "The agreement does not name this server as a channel.",
+            "The agreement does not name this server as a channel; nothing can be sent through it.",
             "Vary the agreement, then add a channel of kind this-server.",
         )
 
@@ -238,11 +252,10 @@ def _roles(desk: Desk) -> Iterator[LintFinding]:
             number = sum(1 for p in desk.policy.people_of(member.id) if role in p.roles)
             if number != least - 1:
                 continue
-            severity = desk.grave(member) if code == "MEMBER_WITHOUT_DATA_MANAGER" else "warn"
             have = "no" if number == 0 else "only one"
             yield desk.finding(
                 code,
-                severity,
+                "warn",
                 ("members", member.id),
                 f"{member.called} has {have} {role.replace('_', ' ')}: {consequence}.",
                 "Add a person with this role in people.yaml.",

@@ -100,6 +100,23 @@ def test_a_broken_policy_is_told_with_every_place(exchange: Safehand, tmp_path: 
     assert exchange("ledger", "show").stdout == before
 
 
+def test_a_policy_with_a_mistake_is_refused_as_lint_says(exchange: Safehand, tmp_path: Path) -> None:
+    """`apply` prints the errors that `lint` prints, exits with 1, and what is in force stays; so does a wrong --by."""
+    for path in (ROOT / "policies" / "ccis-v2").iterdir():
+        (tmp_path / path.name).write_text(path.read_text())
+    people = tmp_path / "people.yaml"
+    people.write_text(people.read_text().replace("dm@kent.example.org", "dm@kent"))
+    before = exchange("ledger", "show").stdout
+    done = exchange("policy", "apply", str(tmp_path))
+    assert done.returncode == 1
+    assert "error: EMAIL_SYNTAX" in done.stderr
+    assert "error: EMAIL_SYNTAX" in exchange("policy", "lint", str(tmp_path)).stdout
+    people.write_text((ROOT / "policies" / "ccis-v2" / "people.yaml").read_text() + "# changed\n")
+    for by in ("nobody", "p-kent-1"):
+        assert exchange("policy", "apply", str(tmp_path), "--by", by).returncode == 1
+    assert exchange("ledger", "show").stdout == before
+
+
 def test_people_are_invited_suspended_and_resumed_by_two(exchange: Safehand) -> None:
     """An invitation is a link; a suspension is at once; one person cannot lift it alone."""
     assert "/desk/in/" in exchange("invite", "g-kent").stdout

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from datetime import UTC, datetime
@@ -39,7 +40,10 @@ def test_every_command_says_what_it_does_with_an_example_and_takes_data(command:
 def test_the_exit_codes_stand_in_the_help() -> None:
     """`safehand --help` says what 0, 1, 2 and 3 mean."""
     text = " ".join(CliRunner().invoke(app, ["--help"]).output.split())
-    assert "0 done. 1 refused, or a check failed. 2 wrong usage. 3 the machine or its settings are not ready." in text
+    assert (
+        "0 done. 1 refused, or a check failed. 2 wrong usage. 3 the machine or its settings are not ready, or a defect."
+        in text
+    )
 
 
 def test_help_does_not_load_the_server() -> None:
@@ -82,11 +86,31 @@ def test_each_error_is_one_sentence_and_one_code(
 
 def test_a_defect_is_one_sentence_too(capsys: pytest.CaptureFixture[str]) -> None:
     """No traceback, and nothing of what the exception said: it might hold a value."""
-    unexpected(ValueError, ValueError("Alder, 2009-02-11"), None)
+    assert unexpected(ValueError("Alder, 2009-02-11")) == ENVIRONMENT
     said = capsys.readouterr().err
     assert "ValueError" in said
     assert "Alder" not in said
     assert len(said.splitlines()) == 1
+
+
+@pytest.mark.parametrize(("level", "shown"), [("info", False), ("debug", True)])
+def test_no_command_ends_with_a_traceback(level: str, shown: bool) -> None:
+    """What nobody foresaw leaves `main` as one sentence and exit code 3; its text is for whoever asks to debug."""
+    code = (
+        "import sys, server.cli.root as root\n"
+        "def fail() -> None: raise KeyError('Alder, 2009-02-11')\n"
+        "root.app.command('fail')(fail)\n"
+        "sys.argv = ['safehand', 'fail']\n"
+        "root.main()"
+    )
+    environment = {**os.environ, "SAFEHAND_LOG_LEVEL": level}
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=False, cwd=ROOT, env=environment
+    )
+    assert done.returncode == ENVIRONMENT
+    assert "Something went wrong inside Safehand (KeyError)" in done.stderr
+    assert ("Alder" in done.stderr) == shown
+    assert (len(done.stderr.splitlines()) > 1) == shown
 
 
 def test_a_time_without_a_zone_is_londons() -> None:

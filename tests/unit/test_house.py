@@ -23,6 +23,7 @@ from server.settings import Settings
 ROOT = Path(__file__).resolve().parents[2]
 AVOIDED = {"utils", "util", "helpers", "helper", "common", "misc", "base", "handler", "manager", "service", "processor"}
 MAY_CATCH_ALL = {
+    "server/cli/root.py",  # the process's edge: a traceback would show what it was working on
     "bot/relay.py",
     "server/jobs.py",
     "server/sftp/adapter.py",
