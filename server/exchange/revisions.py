@@ -29,7 +29,7 @@ class Revisions:
     def apply(self, files: Mapping[str, str], *, by: str) -> str:
         """Put the set of these files in force; the sentence to print. `by` is a person's id, or "operator".
 
-        Raises PolicyInvalid with every problem, PolicyRefused with every error, and Missing or Forbidden when `by` may not.
+        Raises PolicyInvalid with every problem, PolicyRefused with every error; Missing or Forbidden when `by` may not.
         """
         policy = load_texts(files)
         self._may_apply(policy, by)

@@ -92,12 +92,12 @@ def _agreement(desk: Desk) -> Iterator[LintFinding]:
             "Set APPROVED once it is.",
         )
     if agreement.review.due < today:
-        closed = agreement.review.on_overdue == "deny"
+        closed = "; nothing can be sent until it is done" if agreement.review.on_overdue == "deny" else ""
         yield desk.finding(
             "AGREEMENT_REVIEW_OVERDUE",
             "warn",
             ("agreement", "review", "due"),
-            f"The review was due on {agreement.review.due}{'; nothing can be sent until it is done' if closed else ''}.",
+            f"The review was due on {agreement.review.due}{closed}.",
             "Review the agreement and set the next date.",
         )
     elif agreement.review.due < today + timedelta(days=92):
