@@ -158,8 +158,8 @@ class Desk:
 
     async def _sign_in(self, request: Request) -> Response:
         """A one-time link. Looking at it (HEAD, a prefetch) does not use it up."""
-        looking = request.headers.get("sec-purpose", request.headers.get("purpose", ""))
-        if request.method == "HEAD" or "prefetch" in looking:
+        looking = [request.headers.get(name, "").lower() for name in ("sec-purpose", "purpose", "x-moz")]
+        if request.method == "HEAD" or any("prefetch" in purpose for purpose in looking):
             return Response(status_code=204, headers=HEADERS)
         try:
             session = await self._threads.run(self._exchange.people.sign_in, request.path_params["token"])

@@ -48,6 +48,9 @@ class Refusals:
         def say() -> None:
             self.record(visitor, place, name, error, findings=findings, address=address, kind=kind, size=size)
 
+        if isinstance(error, Busy):  # waiting for the same database once more would only keep the client waiting
+            self._unsaid.append(say)
+            return
         try:
             say()
         except Busy:
@@ -101,9 +104,11 @@ class Refusals:
             facts = {**self._where(address), "sentence": error.sentence, "listed": bool(findings), "size": size}
             once = str(about) if kind == "interrupted" else key
             thread = f"{kind}:{guard.short_hash(f'{place}/{once}'.encode())}"
-            tx.notify(
-                self._ground.notices.notice(kind, person=person, thread=thread, facts=facts, tone="bad"), about=about
+            member = visitor.member.id
+            notice = self._ground.notices.notice(
+                kind, person=person, member=member, thread=thread, facts=facts, tone="bad"
             )
+            tx.notify(notice, about=about)
 
     def key_owners(self, visitor: Visitor, address: Address, unusable: dict[str, str]) -> None:
         """Tell the owners of keys that a file could not be sealed to."""
@@ -116,10 +121,12 @@ class Refusals:
             facts = {"exchange": exchange.id, "holders": sorted(unusable)}
             about = tx.record(Event("key.unusable", visitor.person.id, address.recipients, facts))
             for holder, why in self._owners(address, unusable).items():
+                owner = self._ground.policy.person(holder)
                 words = {"sender": visitor.member.called, "title": exchange.called, "why": why}
                 notice = self._ground.notices.notice(
-                    "key-unusable", person=holder, thread=f"key-unusable:{exchange.id}", facts=words, tone="attention"
-                )
+                    "key-unusable", person=holder, member=owner.member if owner else "",
+                    thread=f"key-unusable:{exchange.id}", facts=words, tone="attention",
+                )  # fmt: skip
                 tx.notify(notice, about=about)
 
     def _owners(self, address: Address, unusable: dict[str, str]) -> dict[str, str]:

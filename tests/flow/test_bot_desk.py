@@ -57,7 +57,16 @@ async def test_the_way_in_is_one_time_and_its_cookie_is_kept_close(
     assert "set-cookie" not in late.headers
 
 
-@pytest.mark.parametrize(("method", "headers"), [("HEAD", {}), ("GET", {"sec-purpose": "prefetch"})])
+@pytest.mark.parametrize(
+    ("method", "headers"),
+    [
+        ("HEAD", {}),
+        ("GET", {"sec-purpose": "prefetch;prerender"}),
+        ("GET", {"purpose": "Prefetch"}),
+        ("GET", {"sec-purpose": "", "purpose": "prefetch"}),
+        ("GET", {"x-moz": "prefetch"}),
+    ],
+)
 async def test_looking_at_a_link_does_not_use_it_up(
     browser: httpx.AsyncClient, small: SmallExchange, method: str, headers: dict[str, str]
 ) -> None:
