@@ -71,6 +71,8 @@ def fault(row: Entry, *, number: int, previous: str) -> str | None:
     if row.previous != previous:
         return f"entry {number} does not follow the entry before it"
     texts = (row.at, row.kind, row.actor, row.subjects, row.data, row.revision, row.previous)
+    if not all(isinstance(text, str) for text in (*texts, row.hash)):
+        return f"entry {number} was changed: a field of it is no text any more"
     if any("\n" in text for text in texts):
         return f"entry {number} has a line end inside a field"
     if digest(row.number, *texts) != row.hash:

@@ -88,7 +88,10 @@ class Condition:
         return None
 
     def _policy(self) -> str | None:
-        return None if self._ground.has_policy else "No policy is in force yet: run `safehand policy apply DIR`."
+        try:
+            return None if self._ground.in_force else "No policy is in force yet."
+        except SafehandError as error:
+            return error.sentence
 
     def _spool(self) -> str | None:
         folder = self._ground.data / "spool"

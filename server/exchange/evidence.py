@@ -26,7 +26,7 @@ class Evidence:
     def __init__(self, ground: Ground) -> None:
         self._ground = ground
 
-    def entries(self, after: int = 0) -> Iterator[ledger.Entry]:
+    def entries(self, after: int = -1) -> Iterator[ledger.Entry]:
         """Every entry after that number, in order."""
         return self._ground.store.entries(after)
 

@@ -14,7 +14,7 @@ from pathlib import Path
 from sqlmodel import Session, col, select
 
 from server.domain.agreement import Exchange, Member, Person, PolicySet
-from server.domain.errors import Misconfigured, Missing, SafehandError
+from server.domain.errors import Busy, Misconfigured, Missing, SafehandError
 from server.notices import Notices
 from server.policy.load import load_texts
 from server.policy.revision import revision as revision_of
@@ -76,6 +76,7 @@ class Ground:
         self._offset = timedelta()
         self._loaded: dict[str, InForce] = {}
         self._in_force: InForce | None = None
+        self._fault: SafehandError | None = None
         self._loading = threading.Lock()
 
     # -- time
@@ -93,6 +94,8 @@ class Ground:
     @property
     def in_force(self) -> InForce:
         """The revision in force as last seen. Raises Misconfigured when there is none: deny everything."""
+        if self._fault is not None:
+            raise self._fault
         if self._in_force is None:
             raise Misconfigured("No policy is in force yet: run `safehand policy apply DIR`.")
         return self._in_force
@@ -141,12 +144,14 @@ class Ground:
             before = (self._offset, self.suspended, self._in_force)
             self._offset, self.suspended = offset, suspended
             has_policy = session.exec(select(InForceRow.number).limit(1)).first() is not None
+            in_force, fault = None, None
             try:
                 in_force = self.in_force_at(session) if has_policy else None
-            except SafehandError:
-                self._in_force = None  # a policy that cannot be read permits nothing
+            except Busy:
                 raise
-        self._in_force = in_force
+            except SafehandError as error:
+                fault = error  # a policy that cannot be read permits nothing
+        self._in_force, self._fault = in_force, fault
         return before != (offset, suspended, in_force)
 
     # -- writing

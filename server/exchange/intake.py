@@ -31,6 +31,7 @@ from server.store.tables import ConsignmentRow, KeyPacketRow
 STAGED_FOR = timedelta(hours=24)
 
 
+AWAY = "The exchange's database is busy or away; nothing of the file was kept. Send it again in a few minutes."
 UNKNOWN = (
     "The exchange's database went away while it was taking the file. Send it again: "
     "if it was taken, the answer is 'already received'."
@@ -276,6 +277,8 @@ class Intake:
 
         Raises Busy when the row is not there, or when that cannot be known: then the bytes stay for the next look.
         """
+        if self._ground.store.sqlite:  # a commit that failed in this very process has not happened
+            raise Busy(AWAY)
         try:
             with self._ground.transaction() as tx:
                 query = select(ConsignmentRow.id).where(ConsignmentRow.blob == upload.draft.blob)
@@ -284,7 +287,7 @@ class Intake:
             upload.draft.leave()
             raise Busy(UNKNOWN, code="UNKNOWN_OUTCOME") from None
         if taken is None:
-            raise Busy("The exchange's database went away; nothing of the file was kept. Send it again.")
+            raise Busy(AWAY)
         upload.committed = True
         return f"Received {upload.size:,} bytes: {taken}."
 

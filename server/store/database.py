@@ -17,7 +17,7 @@ from sqlalchemy.pool import ConnectionPoolEntry
 from sqlmodel import Session, col, select
 
 from server.domain import ledger
-from server.domain.errors import Busy, Misconfigured
+from server.domain.errors import Busy, Misconfigured, Refused
 from server.domain.notice import Notice
 from server.store.tables import CounterRow, HeadRow, LedgerRow, NoticeRow
 
@@ -127,7 +127,7 @@ class Store:
         with translated(), Session(self.engine, expire_on_commit=False) as session:
             yield session
 
-    def entries(self, after: int = 0, batch: int = 5000) -> Iterator[ledger.Entry]:
+    def entries(self, after: int = -1, batch: int = 5000) -> Iterator[ledger.Entry]:
         """The ledger in order, read in batches."""
         query = text(
             "SELECT number, at, kind, actor, subjects, data, revision, previous, hash FROM ledger"
@@ -145,8 +145,10 @@ class Store:
     def head(self) -> tuple[int, str, str]:
         """Number, hash and time text of the last entry, as the head row says."""
         with self.reading() as session:
-            row = session.exec(select(HeadRow).where(col(HeadRow.id) == 1)).one()
-            return row.number, row.hash, row.at
+            row = session.exec(select(HeadRow).where(col(HeadRow.id) == 1)).first()
+        if row is None:
+            raise Refused("The ledger does not hold: its head is missing.", code="LEDGER_BROKEN")
+        return row.number, row.hash, row.at
 
     def forget_deleted_bytes(self) -> None:
         """SQLite: what was overwritten is not kept in the write-ahead file either."""
@@ -158,7 +160,7 @@ class Store:
 def _locked_head(session: Session) -> HeadRow:
     head = session.exec(select(HeadRow).where(col(HeadRow.id) == 1).with_for_update()).first()
     if head is None:
-        raise Misconfigured("The database has no tables yet; run `safehand init` first.")
+        raise Refused("The ledger does not hold: its head is missing, so nothing is written.", code="LEDGER_BROKEN")
     return head
 
 

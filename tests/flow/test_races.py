@@ -79,8 +79,9 @@ def test_a_suspension_counts_even_when_the_policy_in_force_cannot_be_read(here: 
             text('INSERT INTO revision_in_force (revision, at, "by") VALUES (:new, :at, :by)'),
             {"new": "f" * 64, "at": "2026-12-01T09:00:00.000000Z", "by": "somebody"},
         )
+    here.exchange.refresh()
     with pytest.raises(SafehandError, match="was changed"):
-        here.exchange.refresh()
+        assert here.exchange.policy
     assert here.exchange.sessions.admit("p-kent-1", key, "127.0.0.1") is None
 
 
@@ -228,3 +229,22 @@ def test_a_resumed_upload_with_nothing_left_to_send_is_content(here: SmallExchan
     assert "already received" in str(here.exchange.intake.close(arrival))
     assert here.exchange.views.refused(here.visitor("p-essex-1")) == ()
     assert len(here.exchange.views.received("p-kent-1")) == 1
+
+
+TAMPERED = [
+    ("DELETE FROM ledger_head", "head is missing"),
+    ("UPDATE ledger SET data = CAST(data AS BLOB) WHERE number = 3", "entry 3"),
+    ("INSERT INTO ledger SELECT 0, at, kind, actor, subjects, data, revision, previous, hash FROM ledger"
+     " WHERE number = 1", "entry 1"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("statement", "named"), TAMPERED)
+def test_the_verifier_names_what_was_tampered_with_in_odd_ways(here: SmallExchange, statement: str, named: str) -> None:
+    """A missing head, a field that is no text, an entry before the first: told, and nothing breaks."""
+    with here.exchange.ground.store.engine.begin() as connection:
+        for trigger in ("ledger_no_update", "ledger_no_delete", "ledger_no_replace"):
+            connection.execute(text(f"DROP TRIGGER IF EXISTS {trigger}"))
+        connection.execute(text(statement))
+    with pytest.raises(Refused, match=named):
+        here.exchange.evidence.verify()
