@@ -118,13 +118,21 @@ def put_until_visible(safehand: Safehand, partners: Sequence[Partner], source: P
 # ---------------------------------------------------------------- broadcast, the way it is done by hand
 
 
+QUICK = ("--compress-algo", "none", "--digest-algo", "SHA256")
+"""gpg as quick as it can be, which is how Safehand runs it: no compression, and a digest that processors compute."""
+AS_IT_COMES: tuple[str, ...] = ()
+"""gpg's own defaults: it compresses whatever it is given."""
+
+
 class Keyring:
-    """The partners' public keys in one GNUPGHOME, as somebody who seals by hand has them."""
+    """A signing key and the partners' public keys in one GNUPGHOME, as somebody who seals by hand has them."""
 
     def __init__(self, home: Path, partners: Sequence[Partner]) -> None:
-        """Imports each partner's first key."""
+        """Makes an ed25519 key to sign with, as the exchange's is, and imports each partner's first key."""
         home.mkdir(mode=0o700)
         self.home = home
+        unattended = ("--pinentry-mode", "loopback", "--passphrase", "")
+        self._gpg(home, *unattended, "--quick-generate-key", "By hand <sender@example.org>", "ed25519", "sign")
         self.fingerprints = [self._import(partner.gnupg_home) for partner in partners]
 
     def _import(self, home: Path) -> str:
@@ -143,24 +151,24 @@ class Keyring:
             raise BenchError(f"gpg failed: {done.stderr.decode(errors='replace').strip()}")
         return done.stdout
 
-    def seal_for_each(self, source: Path) -> None:
-        """One `gpg --encrypt` for each partner, without compression and without a signature: gpg at its quickest."""
+    def seal_for_each(self, source: Path, options: Sequence[str]) -> None:
+        """One `gpg --sign --encrypt` for each partner, with these options."""
         outputs = [source.with_name(f"{source.name}.{number}.gpg") for number in range(len(self.fingerprints))]
         try:
             for fingerprint, output in zip(self.fingerprints, outputs, strict=True):
-                to_whom = ["--trust-model", "always", "--compress-algo", "none", "--recipient", fingerprint]
-                self._gpg(self.home, *to_whom, "--output", str(output), "--encrypt", str(source))
+                to_whom = ["--trust-model", "always", *options, "--recipient", fingerprint]
+                self._gpg(self.home, *to_whom, "--output", str(output), "--sign", "--encrypt", str(source))
         finally:
             for output in outputs:
                 output.unlink(missing_ok=True)
 
 
-def put_then_seal(openssh: OpenSsh, keyring: Keyring, source: Path, name: str) -> float:
-    """Seconds of one `sftp put` and then a gpg run for each partner."""
+def put_then_seal(openssh: OpenSsh, keyring: Keyring, source: Path, name: str, options: Sequence[str]) -> float:
+    """Seconds of one `sftp put` and then a gpg run with these options for each partner."""
     target = openssh.target(name)
     began = time.monotonic()
     put(openssh.account, source, target)
-    keyring.seal_for_each(Path(target))
+    keyring.seal_for_each(Path(target), options)
     seconds = time.monotonic() - began
     Path(target).unlink()
     return seconds

@@ -166,8 +166,63 @@ class OpenSsh:
         _end(self.server)
 
 
+class Newcomer:
+    """Brighton and Hove's first data manager: the demo's policy set with that member made ready, as a set of its own.
+
+    The shipped set leaves that member not ready on purpose, so that a demo's broadcast reaches seven partners.
+    """
+
+    member, person = "brighton-hove", "p-bench-1"
+
+    def __init__(self, folder: Path) -> None:
+        """Makes an SSH key and a GPG key (ed25519 and cv25519, as everybody's in the demo) under `folder`."""
+        folder.mkdir(mode=0o700)
+        self.ssh_key, self.gnupg_home = _ssh_keygen(folder / "ssh_key"), folder / "g"
+        self.gnupg_home.mkdir(mode=0o700)
+        self._gpg("--quick-generate-key", f"{self.person} <{self.person}@example.org>", "ed25519", "cert,sign")
+        listing = self._gpg("--with-colons", "--list-keys").splitlines()
+        self.fingerprint = next(line.split(":")[9] for line in listing if line.startswith("fpr"))
+        self._gpg("--quick-add-key", self.fingerprint, "cv25519", "encr")
+
+    def _gpg(self, *arguments: str) -> str:
+        unattended = ["--batch", "--quiet", "--pinentry-mode", "loopback", "--passphrase", ""]
+        command = ["gpg", "--homedir", str(self.gnupg_home), *unattended, *arguments]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        if done.returncode != 0:
+            raise BenchError(f"gpg failed: {done.stderr.strip()}")
+        return done.stdout
+
+    def write_policies(self, source: Path, target: Path) -> None:
+        """A copy of the set at `source` in which the member has signed, has a team, and this person."""
+        shutil.copytree(source, target)
+        _replace(target / "policy.yaml", "version: 2.0.0", "version: 2.0.0-bench")
+        signed = "state: signed, on: 2026-08-25, by_role: governance lead}"
+        _replace(target / "agreement.yaml", f"{self.member}, state: block_missing}}", f"{self.member}, {signed}")
+        team = "  ig_team: {email: ig@brightonhove.example.org}\n  ico: Z0000009\n"
+        note = "  note: listed in clause 1 only\n"
+        _replace(target / "members.yaml", note, f"{team}{note}")
+        with (target / "people.yaml").open("a") as people:
+            people.write(self._entry())
+
+    def _entry(self) -> str:
+        armored = "".join(f"        {line}\n" for line in self._gpg("--armor", "--export").splitlines())
+        return (
+            f"\n- id: {self.person}\n  member: {self.member}\n  name: B. Bench\n  roles: [data_manager]\n"
+            f"  email: dm@brightonhove.example.org\n  ssh_keys:\n"
+            f"  - public: {Path(f'{self.ssh_key}.pub').read_text().strip()}\n"
+            f"  gpg_keys:\n  - fingerprint: {self.fingerprint}\n    armored: |\n{armored}"
+        )
+
+
+def _replace(file: Path, old: str, new: str) -> None:
+    text = file.read_text()
+    if text.count(old) != 1:
+        raise BenchError(f"the demo's {file.name} is not as this benchmark knows it")
+    file.write_text(text.replace(old, new))
+
+
 class Safehand:
-    """`safehand demo` in a folder of its own, found through its demo.json."""
+    """`safehand demo` in a folder of its own, found through its demo.json, with all of its nine members ready."""
 
     name = "Safehand"
     period = "2026-11"
@@ -178,12 +233,16 @@ class Safehand:
         program = Path(sys.executable).with_name("safehand")
         if not program.exists():
             raise BenchError("safehand is not installed beside this Python: run `make setup`")
+        newcomer = Newcomer(folder.with_name("n"))
         command = [str(program), "demo", "--dir", str(folder), "--sftp-port", "0", "--web-port", "0"]
         log_path = folder.with_suffix(".log")
         with log_path.open("wb") as log:
             started = [*command, "--now", "2026-12-01T09:00"]
             self.server = subprocess.Popen(started, stdout=log, stderr=subprocess.STDOUT)
         self._wait(log_path)
+        policies = folder.with_name("p")
+        newcomer.write_policies(folder / "policies", policies)
+        self._safehand("policy", "apply", str(policies), "--data", str(folder))
         facts = json.loads((folder / "demo.json").read_text())
         sftp = facts["sftp"]
         self.exchange_key = Path(facts["exchange_public_key"])
@@ -195,6 +254,9 @@ class Safehand:
                 sftp["port"], person["id"], Path(person["ssh_key"]), Path(sftp["known_hosts"]), algorithms
             )
             managers.setdefault(person["member"], Partner(person["member"], account, Path(person["gnupg_home"])))
+        account = Account(sftp["port"], newcomer.person, newcomer.ssh_key, Path(sftp["known_hosts"]), algorithms)
+        managers[newcomer.member] = Partner(newcomer.member, account, newcomer.gnupg_home)
+        self._until_known(account)
         if self.sender not in managers:
             raise BenchError(f"the demo has nobody at {self.sender}")
         self.account = managers.pop(self.sender).account
@@ -215,6 +277,22 @@ class Safehand:
     def pid(self) -> int:
         """The process whose tree is the server."""
         return self.server.pid
+
+    @staticmethod
+    def _safehand(*arguments: str) -> None:
+        program = Path(sys.executable).with_name("safehand")
+        done = subprocess.run([str(program), *arguments], capture_output=True, text=True, check=False)
+        if done.returncode != 0:
+            raise BenchError(f"safehand {arguments[0]} failed: {done.stderr.strip()}")
+
+    @staticmethod
+    def _until_known(account: Account) -> None:
+        """The server follows a policy that was applied within seconds."""
+        deadline = time.monotonic() + START_SECONDS
+        while subprocess.run(account.client(), stdin=subprocess.DEVNULL, capture_output=True, check=False).returncode:
+            if time.monotonic() > deadline:
+                raise BenchError("the policy that was applied is not followed")
+            time.sleep(0.2)
 
     @property
     def first(self) -> Partner:
