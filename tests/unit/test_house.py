@@ -183,6 +183,25 @@ def test_the_readme_names_only_targets_that_exist() -> None:
     assert {"demo", "test"} <= named <= targets
 
 
+# ---------------------------------------------------------------- ARCHITECTURE
+
+
+def test_the_architecture_names_every_room_of_the_exchange() -> None:
+    """A newcomer finds each module of `server/exchange` and `server/sftp` by what it is for."""
+    text = (ROOT / "ARCHITECTURE.md").read_text()
+    rooms = [path for name in ("exchange", "sftp") for path in (ROOT / "server" / name).glob("[a-z]*.py")]
+    assert [name_of(path) for path in rooms if f"`{path.name}`" not in text and f"`{name_of(path)}`" not in text] == []
+
+
+def test_the_architecture_names_only_files_that_exist() -> None:
+    """A path is from the root; a bare module name is one of the rooms."""
+    named = set(
+        re.findall(r"`([\w/.]+\.py|(?:server|bot|templates|tests)/[\w/]+/)`", (ROOT / "ARCHITECTURE.md").read_text())
+    )
+    known = {path.name for path in modules()}
+    assert [name for name in named if not (ROOT / name).exists() and name not in known] == []
+
+
 # ---------------------------------------------------------------- continuous integration
 
 
