@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict, astuple, fields, replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, timedelta, timezone
 from itertools import pairwise
 
 from hypothesis import assume, given
@@ -17,6 +17,7 @@ plain = st.text(st.characters(codec="utf-8"), max_size=12)
 facts = st.dictionaries(plain, st.one_of(st.none(), st.booleans(), st.integers(), plain, st.lists(plain)), max_size=3)
 kinds = st.sampled_from(["delivery.available", "delivery.collected", "policy.applied"])
 events = st.builds(Event, kinds, st.from_regex("[a-z]{1,6}-[0-9]", fullmatch=True), st.tuples(plain), facts)
+offsets = st.integers(-720, 840).map(lambda minutes: timezone(timedelta(minutes=minutes)))
 histories = st.lists(events, min_size=2, max_size=6)
 
 
@@ -154,7 +155,7 @@ def test_no_field_holds_a_line_end_so_that_lines_are_fields(event: Event) -> Non
     assert fault(moved, number=1, previous=GENESIS) == "entry 1 has a line end inside a field"
 
 
-@given(st.datetimes(datetime(1970, 1, 1), datetime(9999, 12, 31), timezones=st.timezones()))
+@given(st.datetimes(datetime(1970, 1, 1), datetime(9999, 12, 31), timezones=offsets))
 def test_times_are_kept_to_the_microsecond_in_utc_and_sort_as_they_read(moment: datetime) -> None:
     """Stored as text; what is read is what was written."""
     stored = text_of(moment)
