@@ -193,8 +193,8 @@ def _recipient(policy: PolicySet, member: Member, unusable: Mapping[str, str] | 
                   ("members", member.id))]  # fmt: skip
     if not managers or unusable is None:
         return rules
-    holders = {holder for holder, _ in policy.sealed_to(member.id)}
-    usable = bool(holders - set(unusable))
+    people = {holder for holder, _ in policy.sealed_to(member.id) if policy.person(holder) is not None}
+    usable = bool(people - set(unusable))  # a recovery key alone is in nobody's hands
     rules.append(Rule("RECIPIENT_KEY_UNUSABLE", usable, _no_key(member, unusable), "6", ("members", member.id)))
     return rules
 

@@ -45,8 +45,8 @@ MOVES: Mapping[Status, frozenset[Status]] = {
     _S.AVAILABLE: frozenset({_S.COLLECTED, _S.QUERIED, _S.REJECTED, _S.RECALLED, _S.SUPERSEDED}),
     _S.COLLECTED: frozenset({_S.ACKNOWLEDGED, _S.QUERIED, _S.REJECTED, _S.SUPERSEDED}),
     _S.ACKNOWLEDGED: frozenset({_S.QUERIED, _S.REJECTED, _S.SUPERSEDED}),
-    _S.QUERIED: frozenset({_S.ACKNOWLEDGED, _S.REJECTED, _S.SUPERSEDED}),
-    _S.REJECTED: frozenset({_S.SUPERSEDED}),
+    _S.QUERIED: frozenset({_S.ACKNOWLEDGED, _S.REJECTED, _S.RECALLED, _S.SUPERSEDED}),
+    _S.REJECTED: frozenset({_S.RECALLED, _S.SUPERSEDED}),
     _S.RECALLED: frozenset(),
     _S.SUPERSEDED: frozenset(),
 }

@@ -101,6 +101,7 @@ class Intake:
         keys: list[SealingKey] = []
         left_out: list[tuple[str, str]] = []
         unusable_keys: dict[str, str] = {}
+        passed_over: dict[str, str] = {}
         for recipient in address.recipients:
             usable, unusable = in_force.keys_for(recipient, self._ground.real())
             decision = decide(
@@ -113,12 +114,15 @@ class Intake:
             if decision.permit and usable:
                 recipients.append(recipient)
                 keys += usable
+                passed_over |= unusable
                 continue
             left_out.append((recipient, decision.sentence))
             if {rule.code for rule in decision.reasons} <= {"RECIPIENT_KEY_UNUSABLE"}:
                 unusable_keys |= unusable or {recipient: "no key is on file"}
         if unusable_keys and tell:
-            self._refusals.key_owners(visitor, address, unusable_keys)
+            self._refusals.key_owners(visitor, address, unusable_keys, sent=False)
+        if passed_over and tell:
+            self._refusals.key_owners(visitor, address, passed_over, sent=True)
         if not recipients:
             raise Refused(left_out[0][1] if left_out else "Nobody takes part in this exchange.", code="DENIED")
         return tuple(sorted(recipients)), tuple(keys), tuple(left_out)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from sqlalchemy import ColumnElement, exists
 from sqlmodel import Session, col, select
 
+from server.domain.delivery import CURRENT
 from server.domain.errors import Missing
 from server.exchange.sessions import Visitor
 from server.store.tables import ChecksumRow, ConsignmentRow, DeliveryRow, RefusalRow
@@ -16,6 +18,15 @@ def place_of(folder: tuple[str, ...]) -> tuple[str, str, str]:
     return folder[0], folder[1], folder[2] if len(folder) == 3 else ""
 
 
+def still_listed() -> ColumnElement[bool]:
+    """What the outbox shows of consignments: not tidied, and staged or with a delivery that has not ended."""
+    alive = exists().where(
+        col(DeliveryRow.consignment) == col(ConsignmentRow.id),
+        col(DeliveryRow.status).in_([status.value for status in CURRENT]),
+    )
+    return col(ConsignmentRow.tidied).is_(False) & (col(ConsignmentRow.staged).is_(True) | alive)
+
+
 def latest(session: Session, visitor: Visitor, place: tuple[str, str, str], name: str) -> ConsignmentRow | None:
     """This person's newest consignment of that place and name that is still in the list."""
     exchange, period, leaf = place
@@ -24,7 +35,7 @@ def latest(session: Session, visitor: Visitor, place: tuple[str, str, str], name
         .where(
             ConsignmentRow.person == visitor.person.id, ConsignmentRow.exchange == exchange,
             ConsignmentRow.period == period, ConsignmentRow.folder == leaf,
-            ConsignmentRow.name_key == name.casefold(), col(ConsignmentRow.tidied).is_(False),
+            ConsignmentRow.name_key == name.casefold(), still_listed(),
         )
         .order_by(col(ConsignmentRow.id).desc())
     )  # fmt: skip

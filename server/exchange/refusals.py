@@ -110,10 +110,10 @@ class Refusals:
             )
             tx.notify(notice, about=about)
 
-    def key_owners(self, visitor: Visitor, address: Address, unusable: dict[str, str]) -> None:
-        """Tell the owners of keys that a file could not be sealed to."""
+    def key_owners(self, visitor: Visitor, address: Address, unusable: dict[str, str], *, sent: bool) -> None:
+        """Tell the owners of keys that a file could not be sealed to; `sent`: it went to others of their member."""
         exchange = address.exchange
-        told = (visitor.member.id, exchange.id, *sorted(unusable))
+        told = (visitor.member.id, exchange.id, str(sent), *sorted(unusable))
         if told in self._told and self._ground.now() - self._told[told] < _SAME_AGAIN:
             return
         self._told[told] = self._ground.now()
@@ -122,7 +122,7 @@ class Refusals:
             about = tx.record(Event("key.unusable", visitor.person.id, address.recipients, facts))
             for holder, why in self._owners(address, unusable).items():
                 owner = self._ground.policy.person(holder)
-                words = {"sender": visitor.member.called, "title": exchange.called, "why": why}
+                words = {"sender": visitor.member.called, "title": exchange.called, "why": why, "sent": sent}
                 notice = self._ground.notices.notice(
                     "key-unusable", person=holder, member=owner.member if owner else "",
                     thread=f"key-unusable:{exchange.id}", facts=words, tone="attention",

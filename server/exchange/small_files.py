@@ -95,7 +95,10 @@ class SmallFiles:
                 for person in self._ground.policy.people_of(recipient, "data_manager"):
                     thread = f"nil:{row.member}:{row.exchange}:{row.period}"
                     tx.notify(
-                        self._ground.notices.notice("nil", person=person.id, thread=thread, facts=told), about=about
+                        self._ground.notices.notice(
+                            "nil", person=person.id, member=recipient, thread=thread, facts=told
+                        ),
+                        about=about,
                     )
         return "Nil return received: nothing to send this period."
 

@@ -15,6 +15,7 @@ from server.domain.notice import Button, Notice
 from server.domain.schedule import current_period, open_periods
 from server.exchange.documents import Documents, Paper
 from server.exchange.ground import Ground
+from server.exchange.outbox_rows import still_listed
 from server.exchange.sessions import Sessions, Visitor
 from server.exchange.telling import period_words, recipient_buttons, status_words
 from server.exchange.uploads import Uploads
@@ -143,7 +144,7 @@ class Views:
                 found[listed.name.casefold()] = listed
             query = select(ConsignmentRow).where(
                 ConsignmentRow.person == person, ConsignmentRow.exchange == exchange, ConsignmentRow.period == period,
-                ConsignmentRow.folder == folder, col(ConsignmentRow.tidied).is_(False),
+                ConsignmentRow.folder == folder, still_listed(),
             ).order_by(col(ConsignmentRow.id))  # fmt: skip
             for row in session.exec(query).all():
                 if refused.get(row.name_key, row.received_at) <= row.received_at:

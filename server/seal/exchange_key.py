@@ -94,13 +94,16 @@ class ExchangeKey:
         """An armoured detached signature over `data`, which gpg alone can verify. Raises SealError."""
         self.meet()
         run = self._signer.one_run()
-        with run.within(GPG_SECONDS):
-            made = run.sign(
-                data,
-                clearsign=False,
-                detach=True,
-                extra_args=["--local-user", f"{self.fingerprint}!", "--digest-algo", "SHA256"],
-            )
+        try:
+            with run.within(GPG_SECONDS):
+                made = run.sign(
+                    data,
+                    clearsign=False,
+                    detach=True,
+                    extra_args=["--local-user", f"{self.fingerprint}!", "--digest-algo", "SHA256"],
+                )
+        except OSError as fault:
+            raise SealError("gpg does not run on this machine: try again later.", code="GPG_MISSING") from fault
         if made.fingerprint != self.fingerprint or made.returncode != 0 or not made.data:
             raise SealError(
                 "The exchange's key did not sign: try again, or run `safehand doctor`.", code="KEY_NOT_SIGNING"

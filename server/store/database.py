@@ -185,7 +185,9 @@ def _lacks_tables(cause: BaseException | None) -> bool:
 
 def _engine(url: str, *, sqlite: bool) -> Engine:
     if not sqlite:
-        return create_engine(url, pool_pre_ping=True, pool_timeout=_WAIT_SECONDS, connect_args=_POSTGRESQL)
+        return create_engine(
+            url, pool_pre_ping=True, pool_size=20, max_overflow=20, pool_timeout=_WAIT_SECONDS, connect_args=_POSTGRESQL
+        )
     engine = create_engine(url, connect_args={"timeout": _WAIT_SECONDS, "check_same_thread": False}, pool_size=20)
 
     @event.listens_for(engine, "connect")

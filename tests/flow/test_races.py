@@ -248,3 +248,43 @@ def test_the_verifier_names_what_was_tampered_with_in_odd_ways(here: SmallExchan
         connection.execute(text(statement))
     with pytest.raises(Refused, match=named):
         here.exchange.evidence.verify()
+
+
+def test_the_outbox_lists_only_what_is_on_its_way_or_there(here: SmallExchange) -> None:
+    """Discarded and recalled files leave the list: a client that skips what is there sends them again."""
+    visitor = here.visitor("p-essex-1")
+    cut = here.send(cut=True, name="cut.csv")
+    here.exchange.delivery.discard("p-essex-1", cut, via="test")
+    delivery = here.arrive(name="gone.csv")
+    here.exchange.delivery.recall("p-essex-1", delivery, via="test")
+    assert here.exchange.views.sent(visitor, *KENT) == ()
+    with pytest.raises(Missing):
+        here.exchange.amendments.remove(visitor, KENT, b"gone.csv")
+
+
+def test_a_close_that_the_locked_database_refuses_is_written_down_afterwards(here: SmallExchange) -> None:
+    """The client is told at once; the why-file follows when the database is back."""
+    arrival = opened(here, "trial/2026-11/kent/a.txt", b"hello")
+    said: list[BaseException] = []
+
+    def close() -> None:
+        try:
+            here.exchange.intake.close(arrival)
+        except SafehandError as error:
+            said.append(error)
+
+    with here.exchange.ground.transaction():
+        closing = threading.Thread(target=close)
+        closing.start()
+        closing.join(30)
+    assert [type(error).__name__ for error in said] == ["Busy"]
+    here.exchange.tick()
+    assert "a.txt.why.txt" in {p.name for p in here.exchange.views.refused(here.visitor("p-essex-1"))}
+    assert here.exchange.views.sent_deliveries("p-essex-1") == ()
+
+
+def test_a_queried_delivery_that_nobody_collected_can_be_recalled(here: SmallExchange) -> None:
+    """A question such as whose it is may be answered by taking it back."""
+    delivery = here.arrive()
+    here.exchange.acknowledgement.problem("p-kent-1", delivery, "queried", "is this ours", via="test")
+    assert here.exchange.delivery.recall("p-essex-1", delivery, via="test").changed

@@ -226,10 +226,10 @@ def test_the_recipient_is_told_why_by_holder() -> None:
     assert "They have been told" in sentence
 
 
-def test_a_recovery_key_or_a_cover_keeps_a_member_ready() -> None:
-    """A member whose managers' keys are gone can still be sent to when its policy names another holder."""
+def test_a_cover_keeps_a_member_ready_and_a_recovery_key_alone_does_not() -> None:
+    """When its managers' keys are gone, somebody must still hold one: an offline key is in nobody's hands."""
     bare = without_keys(PERMITTING)
-    assert decide(with_item(bare, "members", "kent", recovery_key=KEY), ASKED).permit
+    assert not decide(with_item(bare, "members", "kent", recovery_key=KEY), ASKED).permit
     covered = with_item(with_item(bare, "people", "p-medway-1", gpg_keys=(KEY,)), "members", "kent", cover="p-medway-1")
     assert decide(covered, ASKED).permit
 
