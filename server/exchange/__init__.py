@@ -9,6 +9,7 @@ from pathlib import Path
 from sqlmodel import col, select
 
 from server.domain.agreement import PolicySet
+from server.domain.errors import Misconfigured
 from server.domain.ledger import Event
 from server.exchange.acknowledgement import Acknowledgements
 from server.exchange.amendments import Amendments
@@ -170,4 +171,10 @@ def _own_key(home: Path, secret: Path, name: str, *, fresh: bool) -> ExchangeKey
         except SealError as error:
             if not fresh or error.code != "KEY_MISSING":
                 raise
+    if not fresh:
+        raise Misconfigured(
+            "This database has a ledger already, but the data folder lacks its signing key: name the data folder that "
+            "belongs to it, or another database.",
+            code="NOT_ITS_DATABASE",
+        )
     return ExchangeKey.create(home, secret, name)

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from sqlalchemy import text
 
 from server.domain.delivery import Status
-from server.domain.errors import Missing, Refused, SafehandError
+from server.domain.errors import Misconfigured, Missing, Refused, SafehandError
+from server.exchange import Exchange
 from server.exchange.arrivals import Arrival
 from tests.conftest import MakeGpgPerson, MakeSshKey
-from tests.small_exchange import SmallExchange, policy_files, records, small_exchange
+from tests.small_exchange import TEMPLATES, SmallExchange, policy_files, records, small_exchange
 
 POST16 = "post16-destinations/2026-11"
 KENT = ("post16-destinations", "2026-11", "kent")
@@ -288,3 +290,10 @@ def test_a_queried_delivery_that_nobody_collected_can_be_recalled(here: SmallExc
     delivery = here.arrive()
     here.exchange.acknowledgement.problem("p-kent-1", delivery, "queried", "is this ours", via="test")
     assert here.exchange.delivery.recall("p-essex-1", delivery, via="test").changed
+
+
+def test_a_new_data_folder_is_not_joined_to_another_ones_database(here: SmallExchange, short_tmp: Path) -> None:
+    """A wrong database URL must not give a real ledger a new signing key."""
+    url = here.exchange.ground.store.url
+    with pytest.raises(Misconfigured, match="lacks its signing key"):
+        Exchange.create(short_tmp / "other", database_url=url, templates=TEMPLATES)
