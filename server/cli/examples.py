@@ -23,7 +23,8 @@ def write_examples(policy: PolicySet, folder: Path) -> None:
     folder.mkdir(exist_ok=True)
     exchange = policy.exchange("post16-destinations")
     if exchange is not None:
-        columns = (*exchange.columns.required, *exchange.columns.optional)
+        schema = policy.schema_of(exchange)
+        columns = schema.names if schema else ()
         (folder / "post16-destinations.csv").write_text(records(columns, ROWS, SEED), encoding="utf-8", newline="")
         wrong = records((*columns, "shoe_size"), 12, SEED)
         (folder / "wrong-column.csv").write_text(wrong, encoding="utf-8", newline="")

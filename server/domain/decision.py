@@ -87,7 +87,7 @@ def decide(policy: PolicySet, question: Question) -> Decision:
     if question.sender is not None:
         rules += _sender(policy, question.sender, sender, question.now)
     if question.period is not None:
-        rules.append(_period(exchange, question.period, question.now))
+        rules.append(_period(policy, exchange, question.period, question.now))
     rules += _recipient(policy, recipient, question.unusable_keys)
     return Decision(tuple(rules))
 
@@ -177,8 +177,8 @@ def _designated(policy: PolicySet, person: Person, member: Member, now: datetime
     ]  # fmt: skip
 
 
-def _period(exchange: Exchange, period: Period, now: datetime) -> Rule:
-    months = exchange.use_by_months
+def _period(policy: PolicySet, exchange: Exchange, period: Period, now: datetime) -> Rule:
+    months = policy.use_by_months(exchange)
     if london_day(now) < period.opens:
         sentence = f"{period} is not over yet: it can be sent from {period.opens}."
     else:

@@ -174,10 +174,11 @@ class Deliveries:
         if not decision.permit:
             self._hold_back(tx, row, consignment, decision.sentence)
             return
-        exchange = self._ground.in_force_at(tx.session).policy.exchange(consignment.exchange)
+        policy = self._ground.in_force_at(tx.session).policy
+        exchange = policy.exchange(consignment.exchange)
         row.status = move(row.status, Status.AVAILABLE)
         row.available_at = tx.now
-        row.use_by = use_by(tx.now, exchange.use_by_months if exchange else 2).isoformat()
+        row.use_by = use_by(tx.now, policy.use_by_months(exchange) if exchange else 2).isoformat()
         tx.session.add(row)
         facts = {"recipient": row.recipient, "use_by": row.use_by}
         about = tx.record(Event("delivery.available", "exchange", (row.id, consignment.id), facts))

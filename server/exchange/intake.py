@@ -130,7 +130,10 @@ class Intake:
     def _begin(self, target: Target, key: Key) -> Upload:
         self._uploads.make_way(key, target)
         exchange = target.address.exchange
-        check = check_for(exchange.content_inspection, exchange.columns.required, exchange.columns.optional)
+        schema = self._ground.policy.schema_of(exchange)
+        check = check_for(
+            exchange.content_inspection, schema.required if schema else (), schema.names if schema else ()
+        )
         draft = self._ground.spool.draft()
         upload = Upload(target, draft, check)
         taps: tuple[Callable[[bytes], None], ...] = () if exchange.content_inspection == "none" else (check.feed,)

@@ -62,5 +62,5 @@ class Revisions:
         person = judge.person(by)
         if person is None or by in self._ground.suspended:
             raise Missing("There is no such person, or they are suspended: name with --by who decided it.")
-        if not judge.may(person, "policy.apply"):
-            raise Forbidden("This person's roles do not include policy.apply: an administrator decides it.")
+        if not judge.may(person, "policy.propose"):
+            raise Forbidden("This person's roles do not include policy.propose: an administrator decides it.")

@@ -121,7 +121,7 @@ class Views:
         """The open periods, newest first."""
         if exchange not in self.outbox_exchanges(visitor):
             return ()
-        months = self._ground.exchange(exchange).use_by_months
+        months = self._ground.policy.use_by_months(self._ground.exchange(exchange))
         return tuple(str(period) for period in open_periods(self._ground.now(), months))
 
     def outbox_folders(self, visitor: Visitor, exchange: str) -> tuple[str, ...]:
@@ -296,7 +296,8 @@ class Views:
         papers: list[Paper] = []
         for exchange_id in self.outbox_exchanges(visitor):
             exchange = self._ground.exchange(exchange_id)
-            header = ",".join((*exchange.columns.required, *exchange.columns.optional))
+            schema = self._ground.policy.schema_of(exchange)
+            header = ",".join(schema.names) if schema else ""
             if header:
                 papers.append(Paper.of(f"{exchange_id}.csv", f"{header}\r\n".encode(), self._ground.now()))
         return tuple(papers)

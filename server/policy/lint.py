@@ -158,7 +158,7 @@ def _signatures(desk: Desk) -> Iterator[LintFinding]:
         if state == "signed":
             continue
         path = ("agreement", "signatures") if index is None else ("agreement", "signatures", str(index))
-        code = "SIGNATURE_BLANK" if state == "unsigned" else "MEMBER_WITHOUT_SIGNATURE_BLOCK"
+        code = "SIGNATURE_BLANK" if state in ("blank", "named") else "MEMBER_WITHOUT_SIGNATURE_BLOCK"
         yield desk.finding(
             code,
             "warn",
@@ -179,7 +179,7 @@ def _teams(desk: Desk) -> Iterator[LintFinding]:
                 f"{member.called} has no information governance team to write to.",
                 "Add ig_team with a team's address.",
             )
-        elif PERSONAL.match(member.ig_team.email.lower()):
+        elif PERSONAL.match((member.ig_team.email or "").lower()):
             yield desk.finding(
                 "IG_CONTACT_LOOKS_PERSONAL",
                 "warn",
@@ -200,7 +200,7 @@ def _teams(desk: Desk) -> Iterator[LintFinding]:
 def _addresses(desk: Desk) -> Iterator[LintFinding]:
     addresses: list[tuple[tuple[str, ...], str]] = [(("people", p.id, "email"), p.email) for p in desk.policy.people]
     for member in desk.policy.members:
-        if member.ig_team is not None:
+        if member.ig_team is not None and member.ig_team.email is not None:
             addresses.append((("members", member.id, "ig_team", "email"), member.ig_team.email))
         if member.dpo is not None:
             addresses.append((("members", member.id, "dpo"), member.dpo))
@@ -356,23 +356,6 @@ def _keys(desk: Desk) -> Iterator[LintFinding]:
 def _exchanges(desk: Desk) -> Iterator[LintFinding]:
     for exchange in desk.policy.exchanges:
         path = ("exchanges", exchange.id)
-        columns = (*exchange.columns.required, *exchange.columns.optional)
-        if exchange.content_inspection == "csv" and not columns:
-            yield desk.finding(
-                "EXCHANGE_WITHOUT_COLUMNS",
-                "error",
-                path,
-                f"{exchange.id} agrees no columns.",
-                "Add columns, or set content_inspection: none.",
-            )
-        if len(columns) != len(set(columns)):
-            yield desk.finding(
-                "COLUMN_TWICE",
-                "error",
-                (*path, "columns"),
-                f"{exchange.id} lists a column twice.",
-                "Keep it either required or optional.",
-            )
         if exchange.personal_data and not exchange.purposes:
             yield desk.finding(
                 "EXCHANGE_WITHOUT_PURPOSE",
@@ -387,7 +370,7 @@ def _exchanges(desk: Desk) -> Iterator[LintFinding]:
                 "warn",
                 (*path, "content_inspection"),
                 f"{exchange.id} carries personal data that nobody checks.",
-                "Set content_inspection: csv.",
+                "Set content_inspection: records.",
             )
         if exchange.personal_data and exchange.release_after == timedelta(0):
             yield desk.finding(

@@ -15,10 +15,19 @@ from server.policy.tree import Keyed, Listed, Node, read_tree
 
 __all__ = ["PolicyInvalid", "PolicyProblem", "load", "load_texts", "read_texts"]
 
-FILES = ("policy.yaml", "agreement.yaml", "members.yaml", "people.yaml", "exchanges.yaml", "access.yaml")
-LISTS = ("members", "people", "exchanges")
-FOLDER = "exchanges"
-"""Exchanges may stand in one file or one a file in this folder."""
+REQUIRED = (
+    "policy.yaml", "agreement.yaml", "members.yaml", "people.yaml", "exchanges.yaml", "access.yaml", "retention.yaml",
+)  # fmt: skip
+OPTIONAL = (
+    "schemas.yaml", "codelists.yaml", "mappings.yaml", "calendars.yaml", "breach.yaml", "rights.yaml",
+    "notifications.yaml", "keys.yaml", "waivers.yaml", "source.yaml",
+)  # fmt: skip
+FILES = REQUIRED + OPTIONAL
+LISTS = ("members", "people", "exchanges", "schemas", "codelists", "mappings", "calendars", "waivers")
+FOLDERS = ("members", "exchanges", "schemas", "codelists", "mappings", "calendars")
+"""What may stand in one file, or one item a file in a folder of that name."""
+NO_PART = ("cases",)
+"""Folders beside the set that say what is expected of it."""
 LARGEST = 2 * 1024 * 1024
 TOO_LARGE = f"this file is over {LARGEST // 1024 // 1024} MiB: split or shorten it"
 
@@ -81,7 +90,8 @@ def _first_of_each_place(found: list[PolicyProblem]) -> list[PolicyProblem]:
 
 def _candidates(directory: Path) -> list[Path]:
     """Everything that is, or looks as if it were meant to be, a file of the set."""
-    folders = [directory, *(p for p in sorted(directory.iterdir()) if p.is_dir() and not p.name.startswith("."))]
+    inner = [p for p in sorted(directory.iterdir()) if p.is_dir() and p.name not in NO_PART]
+    folders = [directory, *(p for p in inner if not p.name.startswith("."))]
     paths = [path for folder in folders for path in sorted(folder.iterdir()) if not path.name.startswith(".")]
     return [path for path in paths if path.suffix.lower() in (".yaml", ".yml") and not path.is_dir()]
 
@@ -109,7 +119,7 @@ def _decoded(name: str, content: bytes) -> str | PolicyProblem:
 
 def _is_known(name: str) -> bool:
     folder, _, rest = name.rpartition("/")
-    return name in FILES or (folder == FOLDER and rest.endswith(".yaml") and not rest.startswith("."))
+    return name in FILES or (folder in FOLDERS and rest.endswith(".yaml") and not rest.startswith("."))
 
 
 def _unknown_file(name: str) -> str:
@@ -131,7 +141,7 @@ def _root(files: Mapping[str, str]) -> tuple[Keyed, frozenset[str], list[PolicyP
             _join(sections[section], tree)
         else:
             sections[section] = tree
-    for name in FILES:
+    for name in REQUIRED:
         section = name.removesuffix(".yaml")
         if section not in sections and section not in unread:
             found.append(problem(Place(name, 1, 1), section, f"the file {name} is missing: write it"))

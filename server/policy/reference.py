@@ -14,15 +14,40 @@ REFERENCES = (
     ("people.*.deputy", "people", "person"),
     ("members.*.cover", "people", "person"),
     ("exchanges.*.members.*", "members", "member"),
+    ("exchanges.*.processing_party", "members", "member"),
     ("exchanges.*.purposes.*", "agreement.purposes", "purpose"),
+    ("exchanges.*.lawful_basis.gateways.*", "agreement.gateways", "gateway"),
+    ("exchanges.*.record_schema", "schemas", "record schema"),
+    ("exchanges.*.recurrence.calendar", "calendars", "calendar"),
+    ("exchanges.*.retention", "retention.rules", "retention rule"),
+    ("schemas.*.columns.*.codes", "codelists", "code list"),
+    ("mappings.*.member", "members", "member"),
+    ("mappings.*.exchanges.*", "exchanges", "exchange"),
+    ("rights.sar.calendar", "calendars", "calendar"),
+    ("rights.foi.calendar", "calendars", "calendar"),
     ("agreement.owner", "members", "member"),
+    ("agreement.host.member", "members", "member"),
+    ("agreement.lawful_basis.statutory.*", "agreement.gateways", "gateway"),
+    ("agreement.information_types.*.exchanges.*", "exchanges", "exchange"),
     ("agreement.signatures.*.member", "members", "member"),
+    ("waivers.*.approved_by", "people", "person"),
+    ("source.member_names.*.id", "members", "member"),
+    ("source.contacts.*.member", "members", "member"),
 )
 UNIQUE = (
     ("members", "id"),
     ("people", "id"),
     ("exchanges", "id"),
+    ("schemas", "id"),
+    ("schemas.*.columns", "name"),
+    ("codelists", "id"),
+    ("codelists.*.codes", "code"),
+    ("mappings", "id"),
+    ("calendars", "id"),
+    ("retention.rules", "id"),
     ("agreement.purposes", "id"),
+    ("agreement.gateways", "id"),
+    ("agreement.information_types", "id"),
     ("agreement.approved_channels", "id"),
     ("agreement.signatures", "member"),
 )
@@ -73,13 +98,14 @@ def _defined(root: Node, table: str, key: str = "id") -> Iterator[str]:
 
 def _doubles(root: Node) -> Iterator[PolicyProblem]:
     for table, key in UNIQUE:
-        first: dict[str, Place] = {}
+        first: dict[tuple[Loc, str], Place] = {}
         for loc, leaf in matches(root, f"{table}.*.{key}"):
-            if leaf.text in first:
-                there = first[leaf.text]
+            mark = (loc[:-2], leaf.text)
+            if mark in first:
+                there = first[mark]
                 sentence = f"this {key} is already used in {there.file} line {there.line}: give each its own"
                 yield problem(leaf.at, label(root, loc), sentence)
-            first.setdefault(leaf.text, leaf.at)
+            first.setdefault(mark, leaf.at)
 
 
 def _reserved(root: Node) -> Iterator[PolicyProblem]:

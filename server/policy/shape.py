@@ -29,9 +29,17 @@ NOTHING = "nothing is written here: write a value, or remove the line"
 PATTERNS = {
     r"^[a-z][a-z0-9]*(-[a-z0-9]+)*$": "this is no id: write small letters, digits and single hyphens, as in p-kent-1",
     r"^[0-9A-F]{40}$": "this is no fingerprint: write all 40 hexadecimal digits in capitals, without spaces",
+    r"^[a-z][a-z0-9]*(_[a-z0-9]+)*$": "this is no column name: write small letters, digits and underscores",
+    r"^[0-9a-f]{64}$": "this is no SHA-256: write all 64 hexadecimal digits, in small letters",
     r"^P\d{1,2}M$": "this is no number of months: write it as P2M",
+    r"^P(\d{1,4}[DMY]|T\d{1,4}[HMS])$": "this is no length of time: write it as P7D, P2M, P3Y, PT72H or PT15M",
+    r"^\d{1,3}wd$": "this is no number of working days: write it as 2wd",
+    r"^([01]\d|2[0-3]):[0-5]\d$": "this is no time of day: write it as 17:00",
+    r"^([01]\d|2[0-3]):[0-5]\d-([01]\d|2[0-3]):[0-5]\d$": 'these are no hours: write them as "18:00-08:00"',
+    r"^\d{4}-\d{2}$": "this is no year: write it as 2026-27",
+    r"^[A-Z][A-Z0-9_]*$": "this is no code of a finding: write it as lint prints it",
     r"^\d{3}$": 'this is no authority code: write its three digits, as in "886"',
-    r"^Z[A-B]?\d{6,7}$": "this is no ICO registration: write Z and seven digits, or ZA or ZB and six",
+    r"^(Z\d{7}|Z[AB]\d{6})$": "this is no ICO registration: write Z and seven digits, or ZA or ZB and six",
 }
 WANTED = {
     "string_type": "text is wanted here: put the value in quotes",

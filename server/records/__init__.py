@@ -12,7 +12,7 @@ __all__ = ["CsvCheck", "NoInspection", "RecordCheck", "RecordSummary", "check_fo
 
 
 def check_for(
-    inspection: Literal["csv", "none"], required: Sequence[str] = (), optional: Sequence[str] = ()
+    inspection: Literal["records", "none"], required: Sequence[str] = (), optional: Sequence[str] = ()
 ) -> CsvCheck | NoInspection:
     """A new check for one upload, as the exchange's `content_inspection` says. One check serves one stream."""
-    return CsvCheck(required, optional) if inspection == "csv" else NoInspection()
+    return CsvCheck(required, optional) if inspection == "records" else NoInspection()

@@ -97,6 +97,93 @@ class InForceRow(SQLModel, table=True):
     by: str
 
 
+class ProposalRow(SQLModel, table=True):
+    """A policy set that somebody proposes: its files, what it would change, and who must agree."""
+
+    __tablename__ = "proposal"
+    id: str = Field(primary_key=True)
+    revision: str = Field(index=True, max_length=64)
+    label: str
+    base: str = Field(max_length=64)
+    """The revision in force that the consequences were worked out against."""
+    files: str = Field(sa_column=Column(Text, nullable=False))
+    """JSON: {file name: text}, as it was read."""
+    consequences: str = Field(sa_column=Column(Text, nullable=False))
+    """JSON: what the plan said, by kind."""
+    needs: str = Field(sa_column=Column(Text, nullable=False))
+    """JSON: the classes of change, and the quorum that they ask for together."""
+    document_sha256: str = Field(max_length=64)
+    by: str
+    at: datetime = _when()
+    status: str = "open"
+    """open, applied, refused, withdrawn, or overtaken when another revision came into force first."""
+    ended_at: datetime | None = _when(nullable=True)
+
+
+class ApprovalRow(SQLModel, table=True):
+    """One person's answer to a proposal. Nobody answers twice, nor for another."""
+
+    __tablename__ = "approval"
+    proposal: str = Field(primary_key=True, foreign_key="proposal.id")
+    person: str = Field(primary_key=True)
+    member: str
+    answer: str
+    """approved or refused."""
+    reason: str | None = None
+    via: str
+    at: datetime = _when()
+
+
+class SignatureRow(SQLModel, table=True):
+    """A governance lead's signature in chat or on the desk: of one text, by its hash, for one member."""
+
+    __tablename__ = "signature"
+    member: str = Field(primary_key=True)
+    document_sha256: str = Field(primary_key=True, max_length=64)
+    person: str
+    revision: str = Field(max_length=64)
+    via: str
+    at: datetime = _when()
+
+
+class DepartureRow(SQLModel, table=True):
+    """A member that has left: nothing goes to it or comes from it, and it attests what it destroyed."""
+
+    __tablename__ = "departure"
+    member: str = Field(primary_key=True)
+    at: datetime = _when()
+    by: str
+    attest_by: str
+    """The last day for the attestation, as 2027-02-28."""
+    attested_at: datetime | None = _when(nullable=True)
+    attested_by: str | None = None
+    return_asked_by: str | None = None
+
+
+class ReviewRow(SQLModel, table=True):
+    """An early review that somebody asked for (clause 1); open until a governance lead says that it is done."""
+
+    __tablename__ = "review"
+    id: int | None = Field(default=None, primary_key=True)
+    at: datetime = _when()
+    by: str
+    reason: str
+    closed_at: datetime | None = _when(nullable=True)
+    closed_by: str | None = None
+
+
+class AdHocRow(SQLModel, table=True):
+    """A consignment outside the schedule: who approved it, with which reason, and until when that is possible."""
+
+    __tablename__ = "ad_hoc"
+    consignment: str = Field(primary_key=True, foreign_key="consignment.id")
+    asked_at: datetime = _when()
+    approve_by: datetime = _when(index=True)
+    approved_by: str | None = None
+    approved_at: datetime | None = _when(nullable=True)
+    reason: str | None = None
+
+
 class HeadRow(SQLModel, table=True):
     """The one row that gives every ledger entry its number and its predecessor."""
 
@@ -169,6 +256,10 @@ class ConsignmentRow(SQLModel, table=True):
     hold_words: str | None = None
     cut_words: str | None = None
     """Why it may be only the beginning of a file; None when nothing says so."""
+    warnings: int = 0
+    """Findings that it was delivered with."""
+    quality: str | None = Field(default=None, sa_column=Column(Text, nullable=True))
+    """JSON of the findings that it was delivered with: lines, columns, rules, counts; never a value."""
     tidied: bool = False
     revision: str
     __table_args__ = (Index("ix_consignment_place", "member", "exchange", "period", "recipients", "name_key"),)
