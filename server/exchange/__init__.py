@@ -17,6 +17,7 @@ from server.exchange.attest import Attest
 from server.exchange.clock import Clock
 from server.exchange.collection import Collection
 from server.exchange.condition import Condition
+from server.exchange.coverage import Coverage
 from server.exchange.delivery import Deliveries
 from server.exchange.dispatch import Dispatch
 from server.exchange.disposal import Disposal
@@ -68,6 +69,7 @@ class Exchange:
         self.evidence = Evidence(ground)
         self.clock = Clock(ground)
         self.condition = Condition(ground)
+        self.coverage = Coverage(ground)
 
     @classmethod
     def create(

@@ -10,7 +10,7 @@ from functools import lru_cache
 from sqlmodel import select
 
 from server import papers
-from server.domain.agreement import Person
+from server.domain.agreement import Person, PolicySet
 from server.domain.ledger import text_of
 from server.exchange.ground import Ground
 from server.exchange.people import People
@@ -48,13 +48,15 @@ class Documents:
         return Paper.of(name, body.encode(), self._ground.now())
 
     def manifest(self, row: DeliveryRow, consignment: ConsignmentRow, packets: KeyPacketRow, file: str) -> Paper:
-        """What is in an envelope, for its recipient; signed."""
+        """What is in an envelope, for its recipient and the authorities that it receives for; signed."""
+        policy = self._ground.of_revision(consignment.revision)
         document = {
             "what": "safehand manifest 1",
             "delivery": row.id,
             "file": file,
             "sender": consignment.member,
             "recipient": row.recipient,
+            "on_behalf_of": list(policy.member_by_id[row.recipient].on_behalf_of),
             "exchange": consignment.exchange,
             "period": consignment.period,
             "plaintext": {"sha256": consignment.sha256, "bytes": consignment.size, "rows": consignment.rows},
@@ -67,7 +69,7 @@ class Documents:
             "received_at": text_of(consignment.received_at),
             "available_at": text_of(row.available_at) if row.available_at else None,
             "use_by": row.use_by,
-            "revision": consignment.revision,
+            **_terms(policy, consignment),
             "exchange_key": self._ground.key.fingerprint,
         }
         return self._signed(
@@ -77,6 +79,7 @@ class Documents:
     def receipt(self, row: DeliveryRow, consignment: ConsignmentRow, head: tuple[int, str, str]) -> Paper:
         """What was received from the sender and where it stands; signed, with the ledger's head."""
         number, digest, _ = head
+        policy = self._ground.of_revision(consignment.revision)
         moments = {
             "received": consignment.received_at, "available": row.available_at, "collected": row.collected_at,
             "acknowledged": row.acknowledged_at, "ended": row.ended_at,
@@ -99,7 +102,7 @@ class Documents:
             "controller": row.controller,
             "controller_from": text_of(row.controller_from) if row.controller_from else None,
             "superseded_by": row.superseded_by,
-            "revision": consignment.revision,
+            **_terms(policy, consignment),
             "ledger_head": {"entry": f"{number:012d}", "hash": digest},
             "exchange_key": self._ground.key.fingerprint,
         }
@@ -159,3 +162,15 @@ class Documents:
             rows = session.exec(query).all()
         taken = {paper.name for paper in found}
         return (*found, *(Paper.of(r.name, r.text.encode(), r.at) for r in rows if r.name not in taken))
+
+
+def _terms(policy: PolicySet, consignment: ConsignmentRow) -> dict[str, object]:
+    """The words it was shared under: the agreement's version and text, its purposes, and that it goes no further."""
+    agreement, exchange = policy.agreement, policy.exchange(consignment.exchange)
+    return {
+        "revision": consignment.revision,
+        "policy": policy.policy.version,
+        "agreement": {"id": agreement.id, "version": agreement.version, "sha256": policy.document_sha256},
+        "purposes": sorted(exchange.purposes) if exchange else [],
+        "onward_disclosure": agreement.onward_disclosure,
+    }

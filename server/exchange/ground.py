@@ -115,6 +115,14 @@ class Ground:
             raise Misconfigured("No policy is in force yet: run `safehand policy apply DIR`.")
         return self._load(session, row.revision)
 
+    def of_revision(self, revision: str) -> PolicySet:
+        """The policy set of a revision that was ever in force: what held when something was received."""
+        known = self._loaded.get(revision)
+        if known is None:
+            with self.store.reading() as session:
+                known = self._load(session, revision)
+        return known.policy
+
     def _load(self, session: Session, revision: str) -> InForce:
         with self._loading:
             known = self._loaded.get(revision)
