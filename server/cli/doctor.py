@@ -117,7 +117,7 @@ def _policy(exchange: Exchange) -> str:
     from server.policy.lint import lint
 
     policy = exchange.policy
-    errors = [finding for finding in lint(policy, exchange.now()) if finding.severity == "error"]
+    errors = [finding for finding in lint(policy, exchange.now()) if finding.is_error]
     if errors:
         raise SafehandError(
             f"{len(errors)} errors in the policy in force, first: {errors[0].sentence} {errors[0].remedy}"

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
+from server.cli.clock import london_time
 from server.cli.exits import REFUSED
 from server.cli.opening import Data, opened, settings_for
 from server.settings import SettingsInvalid
@@ -20,25 +21,38 @@ Directory = Annotated[
 
 
 @app.command("lint")
-def lint_(directory: Directory = None, data: Data = None) -> None:
-    """Say what is wrong with a policy set, each with file, line and what to write instead.
+def lint_(
+    directory: Directory = None,
+    form: Annotated[
+        Literal["text", "json", "github"],
+        typer.Option("--format", help="text for people, json for programs, github to annotate a change."),
+    ] = "text",
+    as_json: Annotated[bool, typer.Option("--json", help="The same as --format json.")] = False,
+    now: Annotated[
+        str | None, typer.Option("--now", metavar="DAY", help="Judge it as of this day or time, London's.")
+    ] = None,
+    data: Data = None,
+) -> None:
+    """Say what is wrong with a policy set, each with file, line, column and what to write instead.
 
-    Exits with 1 when `apply` would refuse it; warnings alone exit with 0.
+    Exits with 1 on errors; warnings, and errors that a waiver answers for, exit with 0.
 
-    Example: safehand policy lint policies/ccis-v2
+    Example: safehand policy lint policies/ccis-v2 --now 2026-12-01
     """
     from server.policy.lint import lint
-    from server.policy.load import load_texts, read_texts
+    from server.policy.lint.shown import below, problems, shown
+    from server.policy.load import PolicyInvalid, load_texts, read_texts
     from server.policy.revision import revision
 
-    folder = _chosen(directory, data)
-    policy = load_texts(read_texts(folder))
-    findings = lint(policy, datetime.now(UTC))
-    for finding in findings:
-        typer.echo(str(finding))
-    errors = sum(1 for finding in findings if finding.severity == "error")
-    typer.echo(f"Revision {revision(policy)[:12]}: {errors} errors, {len(findings) - errors} warnings.")
-    if errors:
+    folder, moment = _chosen(directory, data), london_time(now) if now else datetime.now(UTC)
+    try:
+        policy = load_texts(read_texts(folder))
+    except PolicyInvalid as invalid:
+        findings, of = problems(invalid), None
+    else:
+        findings, of = lint(policy, moment), revision(policy)
+    typer.echo(shown(below(str(folder), findings), "json" if as_json else form, of))
+    if any(finding.is_error for finding in findings):
         raise typer.Exit(REFUSED)
 
 

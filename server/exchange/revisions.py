@@ -33,7 +33,9 @@ class Revisions:
         """
         policy = load_texts(files)
         self._may_apply(policy, by)
-        errors = [finding for finding in lint(policy, self._ground.now()) if finding.severity == "error"]
+        errors = [
+            finding for finding in lint(policy, self._ground.now()) if finding.is_error and not finding.only_closes
+        ]
         if errors:
             raise PolicyRefused(errors)
         prepared = self._ground.prepared(policy)

@@ -18,7 +18,7 @@ EDITS = {
     "not begun": ("agreement.yaml", "from: 2026-09-01", "from: 2027-01-01"),
     "not reviewed": ("agreement.yaml", "due: 2029-08-31", "due: 2026-11-30"),
     "no channel": ("agreement.yaml", "kind: this-server", "kind: external"),
-    "a signature taken back": ("agreement.yaml", "kent, state: signed", "kent, state: unsigned"),
+    "a signature taken back": ("agreement.yaml", "kent, state: signed", "kent, state: blank"),
     "an auditor": ("people.yaml", "roles: [auditor]", "roles: [administrator]"),
 }
 

@@ -28,7 +28,7 @@ def findings(file: str = "policy.yaml", old: str = "", new: str = "", now: datet
 def test_the_shipped_set_has_warnings_and_no_error() -> None:
     """What ships can be applied; that nobody has keys yet is said of every data manager."""
     found = findings()
-    assert {f.severity for f in found} == {"warn"}
+    assert not [f for f in found if f.is_error]
     assert len([f for f in found if f.code == "DATA_MANAGER_WITHOUT_GPG_KEY"]) == 13
     assert all(f.file and f.line and f.sentence.endswith(".") and f.remedy.endswith(".") for f in found)
 
@@ -37,7 +37,7 @@ def test_brighton_and_hove_is_not_ready() -> None:
     """A member without team, people and signature is named for each, at its line."""
     line = 1 + next(i for i, text in enumerate(TEXTS["members.yaml"].splitlines()) if "id: brighton-hove" in text)
     codes = {f.code for f in findings() if (f.file, f.line) == ("members.yaml", line)}
-    assert {"MEMBER_WITHOUT_DATA_MANAGER", "PARTY_IG_EMAIL_MISSING", "MEMBER_WITHOUT_GOVERNANCE_LEAD"} <= codes
+    assert codes == {"MEMBER_WITHOUT_DATA_MANAGER", "MEMBER_WITHOUT_SUMMARY_ROW"}
     assert "MEMBER_WITHOUT_SIGNATURE_BLOCK" in {f.code for f in findings() if "Brighton" in f.sentence}
 
 
@@ -45,13 +45,13 @@ def test_brighton_and_hove_is_not_ready() -> None:
     ("code", "severity", "file", "old", "new"),
     [
         ("AGREEMENT_NOT_APPROVED", "warn", "agreement.yaml", "status: APPROVED", "status: WITHDRAWN"),
-        ("AGREEMENT_REVIEW_OVERDUE", "warn", "agreement.yaml", "due: 2029-08-31", "due: 2026-11-30"),
+        ("AGREEMENT_REVIEW_OVERDUE", "error", "agreement.yaml", "due: 2029-08-31", "due: 2026-11-30"),
         ("AGREEMENT_REVIEW_DUE", "info", "agreement.yaml", "due: 2029-08-31", "due: 2027-01-31"),
         ("AGREEMENT_NOT_IN_FORCE", "warn", "agreement.yaml", "from: 2026-09-01", "from: 2026-12-02"),
         ("AGREEMENT_WITHOUT_END", "warn", "agreement.yaml", ", until: 2029-08-31", ""),
-        ("CHANNEL_NOT_AUTHORISED", "warn", "agreement.yaml", "kind: this-server", "kind: external"),
-        ("LI_NOT_AVAILABLE_TO_PUBLIC_AUTHORITY", "error", "agreement.yaml", "6(1)(e)", "6(1)(f)"),
-        ("SIGNATURE_BLANK", "warn", "agreement.yaml", "kent, state: signed", "kent, state: unsigned"),
+        ("CHANNEL_NOT_AUTHORISED", "error", "agreement.yaml", "kind: this-server", "kind: external"),
+        ("LI_NOT_AVAILABLE_TO_PUBLIC_AUTHORITY", "warn", "agreement.yaml", "6(1)(e)", "6(1)(f)"),
+        ("SIGNATURE_BLANK", "error", "agreement.yaml", "kent, state: signed", "kent, state: blank"),
         ("EMAIL_SYNTAX", "error", "people.yaml", "dm@kent.example.org", "dm@kent.example.org."),
         ("IG_CONTACT_LOOKS_PERSONAL", "warn", "members.yaml", "ig@kent", "first.last@kent"),
         ("PARTY_IG_EMAIL_MISSING", "error", "members.yaml",
@@ -62,12 +62,11 @@ def test_brighton_and_hove_is_not_ready() -> None:
         ("TRAINING_NOT_IN_DATE", "warn", "people.yaml", "2027-03-31", "2026-11-30"),
         ("EXCHANGE_WITHOUT_PURPOSE", "error", "exchanges.yaml",
          "[promote-participation, identify-non-participants, provide-support]", "[]"),
-        ("CONTENT_NOT_INSPECTED", "warn", "exchanges.yaml", "content_inspection: csv", "content_inspection: none"),
-        ("EXCHANGE_WITHOUT_COLUMNS", "error", "exchanges.yaml", "content_inspection: none", "content_inspection: csv"),
-        ("COLUMN_TWICE", "error", "exchanges.yaml", "      - uln", "      - dob"),
+        ("CONTENT_NOT_INSPECTED", "warn", "exchanges.yaml", "content_inspection: records", "content_inspection: none"),
+        ("SCHEDULE_FIELDS_BLANK", "error", "exchanges.yaml", "content_inspection: none", "content_inspection: records"),
         ("RELEASED_AT_ONCE", "warn", "exchanges.yaml", "release_after: PT2M", "release_after: PT0S"),
         ("EXCHANGE_WITHOUT_PARTNERS", "error", "exchanges.yaml", "members: all", "members: [kent]"),
-        ("ADMINISTRATOR_SEES_CONTENT", "error", "access.yaml", "[policy.apply,", "[inbox.read, policy.apply,"),
+        ("ADMINISTRATOR_SEES_CONTENT", "error", "access.yaml", "[policy.propose,", "[inbox.read, policy.propose,"),
         ("ROLE_WITHOUT_ACCESS", "warn", "access.yaml", "  auditor: [status.read]\n", ""),
     ],
 )  # fmt: skip
@@ -86,7 +85,7 @@ def test_a_key_that_two_share_is_an_error(gpg_person: MakeGpgPerson, ssh_key: Ma
     kent = gpg_person("kent")
     keys = PersonKeys([ssh_key("shared").public], [(kent.fingerprint, kent.armored)])
     people = with_keys(TEXTS["people.yaml"], {"p-kent-1": keys, "p-medway-1": keys})
-    found = [f for f in lint(load_texts(TEXTS | {"people.yaml": people}), NOW) if f.severity == "error"]
+    found = [f for f in lint(load_texts(TEXTS | {"people.yaml": people}), NOW) if f.is_error]
     assert {f.code for f in found} == {"SSH_KEY_SHARED", "GPG_KEY_SHARED"}
     assert all("kent" in f.sentence and "medway" in f.sentence and f.file == "people.yaml" for f in found)
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from datetime import date
+from datetime import date, timedelta
 from typing import Literal
 
 from pydantic import Field
 
-from server.domain.agreement.terms import Frozen, Id, LongText, Sha256, Span, Text
+from server.domain.agreement.terms import Frozen, Id, LongText, Sha256, Span, Text, after
 
 STATUSES = ("DRAFT", "FOR_APPROVAL", "APPROVED", "WITHDRAWN")
 """What an agreement's status may be (version control). Another word loads, is a lint error, and permits nothing."""
@@ -19,6 +19,13 @@ class InForce(Frozen):
     from_: date = Field(alias="from")
     until: date | None = None
     term: Span | None = Field(default=None, description="the length that the text gives, as P3Y (clause 1)")
+
+    @property
+    def last_day(self) -> date | None:
+        """The last day of it: `until` where it is written, else the end of the term (R-012); None for neither."""
+        if self.until is not None or self.term is None:
+            return self.until
+        return after(self.from_, self.term) - timedelta(days=1)
 
 
 class Review(Frozen):

@@ -52,6 +52,7 @@ class Person(Frozen):
     email: Text
     phone: Text | None = None
     acts_for: tuple[Id, ...] = Field(default=(), description="members whose notices this person gets as well; no sight")
+    acts_for_instrument: Text | None = Field(default=None, description="the contract under which they act for others")
     deputy: Id | None = Field(default=None, description="who stands in, of the same member")
     training_valid_until: date | None = None
     chat: Chat = Chat()
@@ -120,6 +121,12 @@ class Member(Frozen):
     def called(self) -> str:
         """The name used in short sentences."""
         return self.short or self.name
+
+    @property
+    def names(self) -> frozenset[str]:
+        """Everything that it is called, case folded and single spaced."""
+        every = (self.id, self.name, self.short or self.name, *self.aliases)
+        return frozenset(" ".join(name.casefold().split()) for name in every)
 
     @property
     def on_behalf_of(self) -> tuple[str, ...]:

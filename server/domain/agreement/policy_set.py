@@ -100,6 +100,17 @@ class PolicySet(Frozen):
     def member(self, member_id: str) -> Member | None:
         return self.member_by_id.get(member_id)
 
+    def member_called(self, name: str) -> Member | None:
+        """The one member of this id, name, short name or alias, in any case (R-016); None for none and for two."""
+        wanted = " ".join(name.casefold().split())
+        found = [member for member in self.members if wanted in member.names]
+        return found[0] if len(found) == 1 else None
+
+    def receives_for(self, la: str) -> Member | None:
+        """The member that receives for an authority, by its code (R-010); None where none or more than one does."""
+        found = [member for member in self.members if any(la == authority.la for authority in member.represents)]
+        return found[0] if len(found) == 1 else None
+
     def person(self, person_id: str) -> Person | None:
         return self.person_by_id.get(person_id)
 

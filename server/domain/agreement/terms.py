@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import date, timedelta
 from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, StringConstraints
+
+from server.domain.schedule import add_months
 
 Id = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9]*(-[a-z0-9]+)*$", max_length=40)]
 ColumnName = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9]*(_[a-z0-9]+)*$", max_length=40)]
@@ -41,3 +44,16 @@ class Frozen(BaseModel):
     """Every model of the policy set: immutable, and an unknown key is an error."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", arbitrary_types_allowed=False)
+
+
+def after(day: date, span: str) -> date:
+    """The day a `Span` after `day`: months clamp to their end; never later than the last day that there is."""
+    number, unit = int(span.strip("PT")[:-1]), span[-1]
+    try:
+        if "T" in span:
+            return day + timedelta(hours=number if unit == "H" else 0)
+        if unit == "D":
+            return day + timedelta(days=number)
+        return add_months(day, number * 12 if unit == "Y" else number)
+    except (ValueError, OverflowError):
+        return date.max
