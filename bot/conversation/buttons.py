@@ -13,7 +13,7 @@ from server.domain.errors import Refused, SafehandError
 from server.exchange import Exchange
 from server.exchange.delivery import Outcome
 
-ASKS = frozenset({"problem", "recall", "discard", "suspend"})
+ASKS = frozenset({"problem", "recall", "discard", "suspend", "approve-ad-hoc", "refuse-ad-hoc"})
 """Verbs that ask something before they are carried out: a reason, or "are you sure?"."""
 _SUBJECT = re.compile(r"[A-Za-z0-9][A-Za-z0-9-]{0,63}")
 
@@ -33,7 +33,28 @@ REASON = Field(
     hint="A few words for the sender. No names, dates of birth or other personal data.",
     max_length=guard.MAX_REASON,
 )
+WHY_APPROVED = replace(
+    REASON, label="Why must it go?", hint="For the record. No names, dates of birth or other personal data."
+)
+WHY_REFUSED = replace(REASON, label="Why not?")
 _QUESTIONS: Mapping[str, Form] = {
+    "approve-ad-hoc": Form(
+        "approve-ad-hoc",
+        "",
+        "Approve {0}?",
+        "It leaves the agreed schedule on your word: one file, to one member, for a limited time.",
+        "Approve",
+        fields=(WHY_APPROVED,),
+    ),
+    "refuse-ad-hoc": Form(
+        "refuse-ad-hoc",
+        "",
+        "Refuse {0}?",
+        "Nothing of it goes. Its sender is told why.",
+        "Refuse",
+        danger=True,
+        fields=(WHY_REFUSED,),
+    ),
     "problem": Form("problem", "", "Problem with {0}", "The sender is told at once.", "Send", fields=(KIND, REASON)),
     "recall": Form(
         "recall",
@@ -73,6 +94,8 @@ class Buttons:
             "recall": lambda who, what, _, via: exchange.delivery.recall(who, what, via=via),
             "all-there": lambda who, what, _, via: exchange.delivery.all_there(who, what, via=via),
             "discard": lambda who, what, _, via: exchange.delivery.discard(who, what, via=via),
+            "approve-ad-hoc": lambda who, what, said, via: exchange.ad_hoc.approve(who, what, _why(said), via=via),
+            "refuse-ad-hoc": lambda who, what, said, via: exchange.ad_hoc.refuse(who, what, _why(said), via=via),
             "suspend": lambda who, what, *_: exchange.people.suspend(what, by=who),
             "resume": lambda who, what, *_: exchange.people.resume(what, by=who),
         }
@@ -113,7 +136,7 @@ class Buttons:
         return replace(question, subject=subject, title=question.title.format(called))
 
     def _problem(self, person_id: str, subject: str, answers: Mapping[str, str], via: str) -> Outcome:
-        reason = guard.reason(answers.get("reason", ""))
+        reason = guard.reason(_why(answers))
         if answers.get("kind") == "rejected":
             return self._exchange.acknowledgement.problem(person_id, subject, "rejected", reason, via=via)
         return self._exchange.acknowledgement.problem(person_id, subject, "queried", reason, via=via)
@@ -128,6 +151,10 @@ class Buttons:
     def _called(self, person_id: str, other: str) -> str:
         names = {colleague.id: colleague.name for colleague in self._exchange.views.colleagues(person_id)}
         return names.get(other, "this person")
+
+
+def _why(answers: Mapping[str, str]) -> str:
+    return answers.get("reason", "")
 
 
 def check(verb: str, subject: str, answers: Mapping[str, str]) -> Form | None:

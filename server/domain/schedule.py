@@ -5,11 +5,12 @@ from __future__ import annotations
 import re
 from calendar import monthrange
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import UTC, date, datetime, timedelta
 from zoneinfo import ZoneInfo
 
 LONDON = ZoneInfo("Europe/London")
 _PERIOD = re.compile(r"(\d{4})-(0[1-9]|1[0-2])")
+_SPAN = re.compile(r"P(?:(\d{1,4})([DMY])|T(\d{1,4})([HMS]))")
 
 
 def add_months(day: date, months: int) -> date:
@@ -17,6 +18,32 @@ def add_months(day: date, months: int) -> date:
     index = day.year * 12 + day.month - 1 + months
     year, month = divmod(index, 12)
     return date(year, month + 1, min(day.day, monthrange(year, month + 1)[1]))
+
+
+def day_after(day: date, span: str, times: int = 1) -> date:
+    """The day so many spans (P7D, P6M, P3Y) later, or earlier with a negative `times`; months and years are clamped.
+
+    Raises ValueError for a span of hours, minutes or seconds: it names no day.
+    """
+    found = _SPAN.fullmatch(span)
+    if found is None or found[2] is None:
+        raise ValueError(f"{span} is no number of days, months or years")
+    number = int(found[1]) * times
+    if found[2] == "D":
+        return day + timedelta(days=number)
+    return add_months(day, number * (12 if found[2] == "Y" else 1))
+
+
+def moment_after(moment: datetime, span: str) -> datetime:
+    """The moment one span later, in UTC: days, months and years by the clock in London, hours and less as they pass."""
+    found = _SPAN.fullmatch(span)
+    if found is None:
+        raise ValueError(f"{span} is no span")
+    if found[4] is not None:
+        unit = {"H": timedelta(hours=1), "M": timedelta(minutes=1), "S": timedelta(seconds=1)}[found[4]]
+        return moment.astimezone(UTC) + int(found[3]) * unit
+    local = moment.astimezone(LONDON)
+    return datetime.combine(day_after(local.date(), span), local.timetz()).astimezone(UTC)
 
 
 def london_day(now: datetime) -> date:

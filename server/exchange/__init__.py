@@ -12,6 +12,7 @@ from server.domain.agreement import PolicySet
 from server.domain.errors import Misconfigured
 from server.domain.ledger import Event
 from server.exchange.acknowledgement import Acknowledgements
+from server.exchange.ad_hoc import AdHoc
 from server.exchange.amendments import Amendments
 from server.exchange.attest import Attest
 from server.exchange.clock import Clock
@@ -59,7 +60,8 @@ class Exchange:
         self._refusals = refusals
         self.amendments = Amendments(ground, self.sessions, self.delivery, disposal, dispatch, refusals, self.uploads)
         self.acknowledgement = Acknowledgements(ground, telling)
-        self.attest = Attest(self.sessions, self.delivery, self.acknowledgement)
+        self.ad_hoc = AdHoc(ground, self.delivery)
+        self.attest = Attest(self.sessions, self.delivery, self.acknowledgement, self.ad_hoc)
         self.keys = Keys(ground, self.sessions)
         self.people = People(ground)
         self.documents = Documents(ground, self.people)
@@ -130,6 +132,7 @@ class Exchange:
             "collections": self.collection.settle_owed,
             "uploads": self.intake.give_up,
             "refusals": self._refusals.say_unsaid,
+            "approvals": self.ad_hoc.end_due,
         }
 
     def tick(self) -> None:

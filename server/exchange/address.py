@@ -48,7 +48,7 @@ def resolve(policy: PolicySet, sender: str, folder: tuple[str, ...], name: str) 
     member = folder[2] if len(folder) == 3 else _member_named(name)
     if guard.is_nil(name) and len(folder) == 2:
         member = EVERYONE
-    elif member == EVERYONE and not exchange.broadcast:
+    elif member == EVERYONE and not goes_to_everyone(exchange):
         raise Refused(f"{exchange.called} goes to one member at a time, not to everyone.", code="NO_BROADCAST")
     if member == EVERYONE:
         others = tuple(m.id for m in policy.members if m.id != sender and policy.takes_part(m.id, exchange))
@@ -56,6 +56,11 @@ def resolve(policy: PolicySet, sender: str, folder: tuple[str, ...], name: str) 
     if policy.member(member) is None:
         raise Refused(f"There is no member of that name. {WHERE}", code="MEMBER_UNKNOWN")
     return Address(exchange, period, folder[2] if len(folder) == 3 else "", (member,))
+
+
+def goes_to_everyone(exchange: Exchange) -> bool:
+    """Whether one upload may go to every member; what is outside the schedule never does (R-026)."""
+    return exchange.broadcast and exchange.obligation != "ad_hoc"
 
 
 def _member_named(name: str) -> str:

@@ -7,18 +7,25 @@ import re
 from server.domain import guard
 from server.domain.errors import Refused
 from server.exchange.acknowledgement import Acknowledgements
+from server.exchange.ad_hoc import AdHoc
 from server.exchange.delivery import Deliveries
 from server.exchange.sessions import Sessions, Visitor
 
 _NAME = re.compile(r"([cd]-\d{4}-\d{6,})\.([a-z-]+?)(?:\.txt)?", re.IGNORECASE)
-WORDS = "D-….acknowledged  D-….queried  D-….rejected (with the reason inside)  D-….recall  C-….all-there  C-….discard"
+WORDS = (
+    "D-….acknowledged  D-….queried  D-….rejected (with the reason inside)  D-….recall  C-….all-there  C-….discard  "
+    "C-….approved  C-….refused (with the reason inside)"
+)
 
 
 class Attest:
     """Turns a one-word file into the act that it names."""
 
-    def __init__(self, sessions: Sessions, deliveries: Deliveries, acknowledgements: Acknowledgements) -> None:
+    def __init__(
+        self, sessions: Sessions, deliveries: Deliveries, acknowledgements: Acknowledgements, ad_hoc: AdHoc
+    ) -> None:
         self._sessions, self._deliveries, self._acknowledgements = sessions, deliveries, acknowledgements
+        self._ad_hoc = ad_hoc
 
     def __call__(self, visitor: Visitor, name: bytes, content: bytes) -> str:
         """The act's sentence. Raises Refused for a name that names none, with those there are."""
@@ -36,6 +43,9 @@ class Attest:
             kind = "queried" if word == "queried" else "rejected"
             reason = _text(content)
             return self._acknowledgements.problem(person, subject, kind, reason, via="sftp").sentence  # type: ignore[arg-type]
+        if word in {"approved", "refused"}:
+            answer = self._ad_hoc.approve if word == "approved" else self._ad_hoc.refuse
+            return answer(person, subject, _text(content), via="sftp").sentence
         acts = {
             "acknowledged": self._acknowledgements.acknowledge,
             "recall": self._deliveries.recall,

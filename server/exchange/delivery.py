@@ -5,15 +5,17 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable
 from dataclasses import dataclass
+from datetime import date, datetime
 
 from sqlmodel import Session, col, select
 
-from server.domain.agreement import Person
+from server.domain.agreement import Exchange, Person, PolicySet
 from server.domain.decision import Decision, Question, decide
 from server.domain.delivery import CURRENT, UNRELEASED, Status, move
 from server.domain.errors import Forbidden, Missing, Refused
 from server.domain.ledger import Event, Fact
-from server.domain.schedule import clock_words, use_by
+from server.domain.schedule import clock_words, day_after, london_day, use_by
+from server.exchange.approval import APPROVAL, ask, awaits
 from server.exchange.collection import Collection
 from server.exchange.disposal import Disposal
 from server.exchange.ground import Ground
@@ -48,6 +50,8 @@ class Deliveries:
     def send(self, tx: Tx, consignment: ConsignmentRow, recipients: Iterable[str]) -> None:
         """Give every recipient its delivery: held, waiting for release, or available at once."""
         exchange = self._ground.exchange(consignment.exchange)
+        if consignment.hold is None and awaits(tx.session, exchange, consignment):
+            ask(tx, exchange, consignment, self._ground.called(consignment.member))
         status = Status.HELD if consignment.hold else Status.SENT
         rows = []
         for recipient in recipients:
@@ -103,12 +107,14 @@ class Deliveries:
     def _before(self, tx: Tx, new: ConsignmentRow, row: DeliveryRow, *, one_file: bool) -> None:
         """What a new delivery means for earlier ones that have not gone: its sender's own are undone by it.
 
-        While the new one is held, or when a colleague sent the earlier one, that waits until the new one goes.
+        While the new one is held, or when a colleague sent the earlier one, that waits until the new one goes; of two
+        that wait for approval, only the new one is still asked about.
         """
         for prior, old in self._priors(tx.session, new, row.recipient, one_file=one_file):
             if prior.status not in UNRELEASED:
                 continue
-            if new.hold is None and old.person == new.person:
+            both_asked = new.hold == old.hold == APPROVAL
+            if (new.hold is None or both_asked) and old.person == new.person:
                 self._end(tx, prior, old, Status.SUPERSEDED, actor=new.person, by=row.id)
             elif prior.status is Status.SENT:
                 words = f"A newer file of this name waits to go ({row.id}); this one goes only if that one does not."
@@ -176,9 +182,13 @@ class Deliveries:
             return
         policy = self._ground.in_force_at(tx.session).policy
         exchange = policy.exchange(consignment.exchange)
+        if exchange is not None and awaits(tx.session, exchange, consignment):
+            ask(tx, exchange, consignment, self._ground.called(consignment.member))
+            self._hold(tx, row, consignment, APPROVAL, consignment.hold_words or "")
+            return
         row.status = move(row.status, Status.AVAILABLE)
         row.available_at = tx.now
-        row.use_by = use_by(tx.now, policy.use_by_months(exchange) if exchange else 2).isoformat()
+        row.use_by = _use_by(policy, exchange, tx.now).isoformat()
         tx.session.add(row)
         facts = {"recipient": row.recipient, "use_by": row.use_by}
         about = tx.record(Event("delivery.available", "exchange", (row.id, consignment.id), facts))
@@ -233,6 +243,19 @@ class Deliveries:
             if row.status in UNRELEASED:
                 self._end(tx, row, consignment, Status.RECALLED, actor=actor)
 
+    def expire(self, tx: Tx, row: DeliveryRow, consignment: ConsignmentRow) -> None:
+        """The time for which it was approved is over: the copy here ends, and both members are told."""
+        self._disposal.drop(tx, row, actor="exchange", why="expired")
+        about = tx.record(Event("delivery.expired", "exchange", (row.id, consignment.id), {"use_by": row.use_by}))
+        self._telling.recipient(tx, row, consignment, about=about)
+        self._telling.sender(tx, consignment, about=about)
+        tx.after(f"stop {row.id}", lambda: self._collection.stop(row.id))
+        self._disposal.unread(tx, consignment)
+
+    def tell_sender(self, tx: Tx, consignment: ConsignmentRow, *, about: int) -> None:
+        """Those who sent it, and those who are asked to approve it, read where it stands."""
+        self._telling.sender(tx, consignment, about=about)
+
     def recall(self, person_id: str, delivery_id: str, *, via: str) -> Outcome:
         """A deliberate act of the sending member, before anybody collected it. Raises Refused after that, honestly."""
         self._collection.settle_owed()
@@ -263,11 +286,14 @@ class Deliveries:
             consignment, rows = self._held_of(tx.session, person, consignment_id)
             if not rows:
                 return Outcome(f"{consignment_id} is not held any more.", changed=False)
+            if consignment.hold == APPROVAL:
+                raise Refused(f"{consignment_id} waits: {consignment.hold_words}", code="NEEDS_APPROVAL")
             self.settle(tx, consignment, rows, actor=person_id)
-        return Outcome(f"{consignment_id} goes on its way.", changed=True)
+            waits = consignment.hold_words
+        return Outcome(f"{consignment_id}: {waits}" if waits else f"{consignment_id} goes on its way.", changed=True)
 
     def settle(self, tx: Tx, consignment: ConsignmentRow, rows: list[DeliveryRow], *, actor: str) -> None:
-        """Held deliveries go on: to release, or at once when their release time has passed."""
+        """Held deliveries go on: to approval if they need it, to release, or at once when their time has passed."""
         for row in rows:
             decision = self._decision(tx, row, consignment)
             if not decision.permit:
@@ -275,6 +301,11 @@ class Deliveries:
         why, consignment.hold, consignment.hold_words = consignment.hold, None, None
         tx.session.add(consignment)
         about = tx.record(Event("consignment.confirmed", actor, (consignment.id,), {"hold": why}))
+        exchange = self._ground.in_force_at(tx.session).policy.exchange(consignment.exchange)
+        if exchange is not None and awaits(tx.session, exchange, consignment):
+            ask(tx, exchange, consignment, self._ground.called(consignment.member))
+            self._telling.sender(tx, consignment, about=about)
+            return
         for row in rows:
             row.status = move(row.status, Status.SENT)
             tx.session.add(row)
@@ -325,3 +356,10 @@ class Deliveries:
             raise Forbidden("Only a designated person of your organisation can answer for what was sent.")
         rows = [row for row in deliveries_of(session, consignment) if row.status is Status.HELD]
         return consignment, rows
+
+
+def _use_by(policy: PolicySet, exchange: Exchange | None, now: datetime) -> date:
+    """The last day on which it may be used: by its retention rule, or for a short while when it is ad hoc (R-026)."""
+    if exchange is not None and exchange.obligation == "ad_hoc":
+        return day_after(london_day(now), exchange.ad_hoc.expires_after)
+    return use_by(now, policy.use_by_months(exchange) if exchange else 2)

@@ -9,6 +9,7 @@ from sqlmodel import col, select
 from server.domain.delivery import CURRENT, Status
 from server.domain.errors import Refused
 from server.domain.schedule import clock_words
+from server.exchange.approval import APPROVAL
 from server.exchange.delivery import Deliveries
 from server.exchange.ground import Ground
 from server.exchange.outbox_rows import checksum_of, deliveries_of
@@ -25,7 +26,11 @@ class Dispatch:
         self._ground, self._deliveries = ground, deliveries
 
     def hold(self, tx: Tx, row: ConsignmentRow) -> None:
-        """Whether its sender is asked before it goes: it may be cut off, or it also went to somebody else."""
+        """Whether its sender is asked before it goes: it may be cut off, or it also went to somebody else.
+
+        Raises Refused for the same file to a second member outside the schedule: it has one recipient (R-026).
+        """
+        self._one_recipient(tx, row)
         checksum = checksum_of(tx.session, row.person, (row.exchange, row.period, row.folder), row.name_key)
         if checksum is not None and checksum.sha256 != row.sha256:
             raise Refused(
@@ -40,6 +45,26 @@ class Dispatch:
         other = self._went_elsewhere(tx, row)
         if other is not None:
             row.hold, row.hold_words = "same-bytes", other
+
+    def _one_recipient(self, tx: Tx, row: ConsignmentRow) -> None:
+        exchange = self._ground.exchange(row.exchange)
+        if exchange.obligation != "ad_hoc":
+            return
+        query = select(DeliveryRow.recipient).where(
+            col(DeliveryRow.consignment) == col(ConsignmentRow.id),
+            ConsignmentRow.member == row.member,
+            ConsignmentRow.exchange == row.exchange,
+            ConsignmentRow.sha256 == row.sha256,
+            ConsignmentRow.id != row.id,
+            col(DeliveryRow.status).in_([status.value for status in CURRENT]),
+        )
+        wanted = set(row.recipients.split(","))
+        if len(wanted | set(tx.session.exec(query).all())) > 1:
+            raise Refused(
+                f"{exchange.called}: a file has one recipient, and this one has another already. Take that one back, "
+                "or send only what this member needs, in a file of its own.",
+                code="ONE_RECIPIENT",
+            )
 
     def _went_elsewhere(self, tx: Tx, row: ConsignmentRow) -> str | None:
         """The question to ask when the same bytes went to another member within a day; not for broadcasts."""
@@ -75,7 +100,7 @@ class Dispatch:
         self._clear_refusal(tx, row)
         held = [delivery for delivery in found if delivery is not None and delivery.status is Status.HELD]
         earlier = tx.session.get(ConsignmentRow, held[0].consignment) if held else None
-        tail = f" It is still HELD: {earlier.hold_words} {_how(earlier.id)}" if earlier is not None else ""
+        tail = f" It is still HELD: {earlier.hold_words} {_how(earlier)}" if earlier is not None else ""
         return f"The same file was already received: {ids}. Nothing was sent twice.{tail}"
 
     def received(self, tx: Tx, row: ConsignmentRow, left_out: tuple[tuple[str, str], ...]) -> str:
@@ -85,7 +110,7 @@ class Dispatch:
         count = f"{row.rows:,} record{'' if row.rows == 1 else 's'}, " if row.rows is not None else ""
         text = f"Received {count}{row.size:,} bytes: {row.id} to {sent}."
         if row.hold:
-            text += f" HELD: {row.hold_words} {_how(row.id)}"
+            text += f" HELD: {row.hold_words} {_how(row)}"
         elif row.release_at > tx.now:
             text += f" It goes at {clock_words(row.release_at, tx.now)}; until then removing it undoes it."
         text += self._replaced(tx, row)
@@ -115,9 +140,10 @@ class Dispatch:
             tx.session.add(refusal)
 
 
-def _how(consignment: str) -> str:
+def _how(row: ConsignmentRow) -> str:
     """How a held consignment is answered without chat."""
+    if row.hold == APPROVAL:
+        return f"They are asked now. To take it back, put an empty file attest/{row.id}.discard."
     return (
-        f"Answer in chat or on the desk, or put an empty file attest/{consignment}.all-there "
-        f"(or attest/{consignment}.discard)."
+        f"Answer in chat or on the desk, or put an empty file attest/{row.id}.all-there (or attest/{row.id}.discard)."
     )

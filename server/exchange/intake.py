@@ -12,6 +12,7 @@ from server.domain.decision import Question, decide
 from server.domain.errors import Busy, Refused, SafehandError
 from server.domain.ledger import Event
 from server.exchange.address import Address, is_temporary, resolve
+from server.exchange.approval import approvers
 from server.exchange.arrivals import Arrival, Handle, Ignored, Small, Target, Upload
 from server.exchange.delivery import Deliveries
 from server.exchange.dispatch import Dispatch
@@ -86,12 +87,23 @@ class Intake:
         if guard.is_nil(name) or name.casefold().endswith(".sha256"):
             self._small.permitted(visitor, address, self._ground.policy)
             return Small(visitor, address, name)
+        self._approvable(visitor, address)
         staged = is_temporary(address, name)
         recipients, keys, left_out = self._decided(visitor, address, self._ground.in_force, tell=True)
         whole = Address(address.exchange, address.period, address.folder, recipients)
         target = Target(visitor, whole, name, staged, keys, left_out, resume)
         upload = self._begin(target, key)
         return Handle(upload)
+
+    def _approvable(self, visitor: Visitor, address: Address) -> None:
+        """Raises Refused for a file outside the schedule that nobody could approve: it would only wait and end."""
+        policy, member = self._ground.policy, visitor.member
+        if address.exchange.obligation == "ad_hoc" and not approvers(policy, member.id, visitor.person.id):
+            raise Refused(
+                f"{address.exchange.called} needs the approval of a governance lead of {member.called} other than "
+                "yourself, and the agreement names none.",
+                code="NOBODY_TO_APPROVE",
+            )
 
     def _decided(
         self, visitor: Visitor, address: Address, in_force: InForce, *, tell: bool

@@ -65,7 +65,7 @@ class SmallFiles:
         address, visitor = small.address, small.visitor
         if bytes(small.content).strip():
             raise Refused("A nil return is an empty file; this one has content.", code="NIL_NOT_EMPTY")
-        if address.exchange.nil_return == "refused":
+        if address.exchange.nil_return == "refused" or address.exchange.obligation == "ad_hoc":
             raise Refused(f"{address.exchange.called} takes no nil returns.", code="NIL_REFUSED")
         with self._ground.transaction() as tx:
             permitted_to = self.permitted(visitor, address, self._ground.in_force_at(tx.session).policy)

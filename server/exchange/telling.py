@@ -6,12 +6,13 @@ from datetime import date, datetime
 
 from sqlmodel import select
 
-from server.domain.delivery import UNRELEASED, Status
+from server.domain.delivery import UNRELEASED, VISIBLE, SealedCopy, Status
 from server.domain.notice import Button, Tone
 from server.domain.schedule import Period, clock_words, day_words
+from server.exchange.approval import APPROVAL, NOT_APPROVED, approvers
 from server.exchange.ground import Ground
 from server.store import Tx
-from server.store.tables import ConsignmentRow, DeliveryRow
+from server.store.tables import AdHocRow, ConsignmentRow, DeliveryRow
 
 _TONES: dict[Status, Tone] = {
     Status.HELD: "attention",
@@ -33,11 +34,15 @@ def status_words(delivery: DeliveryRow, consignment: ConsignmentRow, name: str, 
     def at(moment: datetime | None) -> str:
         return clock_words(moment, now) if moment else "an unknown time"
 
+    if delivery.copy_state is SealedCopy.PURGED and delivery.status in VISIBLE:
+        return f"its time is over: {name} can no longer read it here"
     if delivery.status is Status.RECALLED and delivery.available_at is None:
+        if consignment.hold == NOT_APPROVED:
+            return f"{consignment.hold_words}; {name} never saw it"
         return f"undone before release; {name} never saw it"
     return {
         Status.SENT: f"goes to {name} at {at(consignment.release_at)}; until then removing or resending undoes it",
-        Status.HELD: f"held: it does not go to {name} before you answer",
+        Status.HELD: f"held: it does not go to {name} before {_whose_word(consignment)}",
         Status.AVAILABLE: f"{name} can collect it since {at(delivery.available_at)}",
         Status.COLLECTED: f"collected at {name} by {delivery.collected_by} at {at(delivery.collected_at)}",
         Status.ACKNOWLEDGED: f"acknowledged by {delivery.acknowledged_by} at {at(delivery.acknowledged_at)}",
@@ -46,6 +51,10 @@ def status_words(delivery: DeliveryRow, consignment: ConsignmentRow, name: str, 
         Status.RECALLED: f"recalled at {at(delivery.ended_at)}; {name} can no longer read it here",
         Status.SUPERSEDED: f"replaced by {delivery.superseded_by or 'a newer file'}",
     }[delivery.status]
+
+
+def _whose_word(consignment: ConsignmentRow) -> str:
+    return "a governance lead approves it" if consignment.hold == APPROVAL else "you answer"
 
 
 class Telling:
@@ -85,6 +94,32 @@ class Telling:
             buttons=self._sender_buttons(consignment, deliveries),
         )
         tx.notify(notice, about=about)
+        self._approvers(tx, consignment, deliveries, about=about)
+
+    def _approvers(self, tx: Tx, consignment: ConsignmentRow, deliveries: list[DeliveryRow], *, about: int) -> None:
+        """The message of every governance lead who may approve it, as it stands now; nobody is asked of their own."""
+        asked = tx.session.get(AdHocRow, consignment.id)
+        if asked is None:
+            return
+        waits = asked.approved_at is None and any(row.status is Status.HELD for row in deliveries)
+        facts = {
+            **self._facts(consignment),
+            "to": ", ".join(self._ground.called(row.recipient) for row in deliveries),
+            "person": consignment.person,
+            "waits": waits,
+            "until": clock_words(asked.approve_by, tx.now),
+            "approved": asked.approved_by,
+            "at": clock_words(asked.approved_at, tx.now) if asked.approved_at else None,
+            "reason": asked.reason,
+            "ended": consignment.hold_words if consignment.hold == NOT_APPROVED else None,
+        }
+        tone: Tone = "attention" if waits else "good" if asked.approved_by else "info"
+        for person in approvers(self._ground.policy, consignment.member, consignment.person):
+            notice = self._ground.notices.notice(
+                "ad-hoc", person=person.id, member=consignment.member, thread=f"ad-hoc:{consignment.id}",
+                facts=facts, tone=tone, buttons=approval_buttons(consignment.id) if waits else (),
+            )  # fmt: skip
+            tx.notify(notice, about=about)
 
     def recipient(self, tx: Tx, delivery: DeliveryRow, consignment: ConsignmentRow, *, about: int) -> None:
         """The message of every data manager of the recipient about this delivery, as it stands now."""
@@ -97,6 +132,7 @@ class Telling:
                 "acknowledged": clock_words(delivery.acknowledged_at, tx.now) if delivery.acknowledged_at else None,
             },
             "status": str(delivery.status),
+            "over": delivery.copy_state is SealedCopy.PURGED and delivery.status in VISIBLE,
         }
         for person in self._ground.policy.people_of(delivery.recipient, "data_manager"):
             notice = self._ground.notices.notice(
@@ -122,15 +158,28 @@ class Telling:
 
     def _sender_buttons(self, consignment: ConsignmentRow, deliveries: list[DeliveryRow]) -> tuple[Button, ...]:
         if any(row.status is Status.HELD for row in deliveries):
-            label = "Both right" if consignment.hold == "same-bytes" else "All there"
-            return (
-                Button("all-there", label, consignment.id, "primary"),
-                Button("discard", "Discard", consignment.id, "danger"),
-            )
+            return held_buttons(consignment)
         waiting = [row for row in deliveries if row.status is Status.AVAILABLE]
         if len(deliveries) == 1 and waiting:
             return (Button("recall", "Recall", waiting[0].id, "danger"),)
         return ()
+
+
+def held_buttons(consignment: ConsignmentRow) -> tuple[Button, ...]:
+    """What the sender of a held consignment can press: never that it goes without its approval."""
+    discard = Button("discard", "Discard", consignment.id, "danger")
+    if consignment.hold == APPROVAL:
+        return (discard,)
+    label = "Both right" if consignment.hold == "same-bytes" else "All there"
+    return (Button("all-there", label, consignment.id, "primary"), discard)
+
+
+def approval_buttons(consignment: str) -> tuple[Button, ...]:
+    """What a governance lead can press about a file outside the schedule."""
+    return (
+        Button("approve-ad-hoc", "Approve", consignment, "primary", asks_reason=True),
+        Button("refuse-ad-hoc", "Refuse", consignment, "danger", asks_reason=True),
+    )
 
 
 def recipient_buttons(delivery: DeliveryRow) -> tuple[Button, ...]:

@@ -13,11 +13,13 @@ from server.domain.agreement import EVERYONE, Person, Verb
 from server.domain.delivery import VISIBLE, Status
 from server.domain.notice import Button, Notice
 from server.domain.schedule import current_period, open_periods
+from server.exchange.address import goes_to_everyone
+from server.exchange.approval import APPROVAL, approvers
 from server.exchange.documents import Documents, Paper
 from server.exchange.ground import Ground
 from server.exchange.outbox_rows import still_listed
 from server.exchange.sessions import Sessions, Visitor
-from server.exchange.telling import period_words, recipient_buttons, status_words
+from server.exchange.telling import approval_buttons, held_buttons, period_words, recipient_buttons, status_words
 from server.exchange.uploads import Uploads
 from server.store.tables import (
     ChecksumRow,
@@ -130,7 +132,7 @@ class Views:
             return ()
         policy, row = self._ground.policy, self._ground.exchange(exchange)
         members = [m.id for m in policy.members if m.id != visitor.member.id and policy.takes_part(m.id, row)]
-        return (*members, EVERYONE) if row.broadcast else tuple(members)
+        return (*members, EVERYONE) if goes_to_everyone(row) else tuple(members)
 
     def sent(self, visitor: Visitor, exchange: str, period: str, folder: str) -> tuple[Listed, ...]:
         """This person's files in an outbox folder ("" = the period's own), those still arriving included."""
@@ -281,7 +283,12 @@ class Views:
         person = self._sessions.require(visitor)
         names: list[str] = []
         for view in (*self.received(person.id), *self.sent_deliveries(person.id)):
-            words = {"acknowledge": "acknowledged", "problem": "queried"}
+            words = {
+                "acknowledge": "acknowledged",
+                "problem": "queried",
+                "approve-ad-hoc": "approved",
+                "refuse-ad-hoc": "refused",
+            }
             names += [f"{b.subject}.{words.get(b.verb, b.verb)}" for b in view.buttons]
         return (self._documents.text("HOW.txt", "mailbox/HOW.txt", {"names": list(dict.fromkeys(names))}),)
 
@@ -378,8 +385,21 @@ class Views:
             return ()
         with self._ground.store.reading() as session:
             pairs = session.exec(_sent_by(person.member).limit(500)).all()
-        may_recall, may_answer = policy.may(person, "recall"), policy.may(person, "outbox.write")
-        return tuple(self._view(row, c, _sent_buttons(row, c, may_recall, may_answer)) for row, c in pairs)
+        return tuple(self._view(row, c, self._sent_buttons(person, row, c)) for row, c in pairs)
+
+    def _sent_buttons(self, person: Person, row: DeliveryRow, consignment: ConsignmentRow) -> tuple[Button, ...]:
+        policy = self._ground.policy
+        if row.status is Status.HELD:
+            approves = consignment.hold == APPROVAL and person in approvers(
+                policy, consignment.member, consignment.person
+            )
+            return (
+                *(approval_buttons(consignment.id) if approves else ()),
+                *(held_buttons(consignment) if policy.may(person, "outbox.write") else ()),
+            )
+        if policy.may(person, "recall") and row.status in {Status.SENT, Status.AVAILABLE}:
+            return (Button("recall", "Recall", row.id, "danger"),)
+        return ()
 
     def _view(self, row: DeliveryRow, consignment: ConsignmentRow, buttons: tuple[Button, ...]) -> DeliveryView:
         name = self._ground.called(row.recipient)
@@ -404,18 +424,6 @@ class Views:
             for p in self._ground.policy.people_of(me.member)
             if p.id != person_id
         )
-
-
-def _sent_buttons(row: DeliveryRow, consignment: ConsignmentRow, recall: bool, answer: bool) -> tuple[Button, ...]:
-    if row.status is Status.HELD and answer:
-        label = "Both right" if consignment.hold == "same-bytes" else "All there"
-        return (
-            Button("all-there", label, consignment.id, "primary"),
-            Button("discard", "Discard", consignment.id, "danger"),
-        )
-    if recall and row.status in {Status.SENT, Status.AVAILABLE}:
-        return (Button("recall", "Recall", row.id, "danger"),)
-    return ()
 
 
 def _sent_by(member: str):  # type: ignore[no-untyped-def]
