@@ -214,6 +214,9 @@ class Code(Frozen):
     compulsory_age: bool = Field(default=False, description="only while the person is of compulsory school age")
     min_age: int | None = Field(default=None, ge=0, le=99)
     needs_flag: ColumnName | None = None
+    needs_filled: ColumnName | None = Field(
+        default=None, description="the column, or one of its repeats, that a row with this code must fill"
+    )
     year_groups: tuple[int, ...] = ()
 
 
