@@ -222,7 +222,7 @@ def _signatures(desk: Desk) -> Iterator[LintFinding]:
         index, signature = blocks[member.id]
         path = ("agreement", "signatures", index)
         if signature.state in ("blank", "named"):
-            printed = f"; printed there is only {signature.printed_name}" if signature.printed_name else ""
+            printed = "; a name is printed there" if signature.state == "named" else ""
             yield desk.finding(
                 "SIGNATURE_BLANK",
                 "error",

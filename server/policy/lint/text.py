@@ -26,7 +26,7 @@ def _references(desk: Desk) -> Iterator[LintFinding]:
             code,
             severity,
             ("source", "references", index),
-            f"Clause {reference.clause}, “{reference.text}”: {_ended(reference.note)}",
+            f"{_clause(reference.clause)}, “{reference.text}”: {_ended(reference.note)}",
             remedy,
             target=f"source/{reference.text}",
         )
@@ -38,7 +38,7 @@ def _citations(desk: Desk) -> Iterator[LintFinding]:
             "CITATION_UNVERIFIED",
             "warn",
             ("source", "citations", index),
-            f"Clause {citation.clause} cites the “{citation.as_written}”: {_ended(citation.note)}",
+            f"{_clause(citation.clause)} cites the “{citation.as_written}”: {_ended(citation.note)}",
             "Cite the statute by its title, year and section.",
             target=f"source/{citation.as_written}",
         )
@@ -56,22 +56,22 @@ def _citations(desk: Desk) -> Iterator[LintFinding]:
 
 
 def _names(desk: Desk) -> Iterator[LintFinding]:
-    for index, member in enumerate(desk.policy.source.member_names):
+    for member in desk.policy.source.member_names:
         if len(set(member.names)) > 1:
             yield desk.finding(
                 "NAME_VARIES",
                 "info",
-                ("source", "member_names", index),
+                ("source", "member_names", member.id),
                 f"The text calls {member.id} {_listed(member.names)}.",
                 "Use one name; the others stand as aliases, so that all of them lead to it.",
                 target=f"members/{member.id}",
             )
-    for index, role in enumerate(desk.policy.source.role_names):
+    for role in desk.policy.source.role_names:
         if len(set(role.names)) > 1:
             yield desk.finding(
                 "ROLE_NAME_AMBIGUOUS",
                 "warn",
-                ("source", "role_names", index),
+                ("source", "role_names", role.id),
                 f"The text uses {_listed(role.names)}, and does not say whether they are one role.",
                 "Say which are the same; here a person has a set of roles.",
                 target=f"source/{role.id}",
@@ -85,7 +85,7 @@ def _ages(desk: Desk) -> Iterator[LintFinding]:
             "AGE_RANGE_INCONSISTENT",
             "warn",
             ("source", "age_ranges"),
-            f"The text gives {len(ranges)} age ranges: {'; '.join(f'{a.text} (clause {a.clause})' for a in ranges)}.",
+            f"The text gives {len(ranges)} age ranges: {'; '.join(f'{a.text} ({_clause(a.clause).lower()})' for a in ranges)}.",
             "Agree one; until then each exchange's own population holds.",
             target="source/age_ranges",
         )
@@ -103,6 +103,11 @@ def _tables(desk: Desk) -> Iterator[LintFinding]:
             remedy,
             target=f"source/{row.row}",
         )
+
+
+def _clause(name: str) -> str:
+    """A clause by its number, an appendix by its name; as a sentence begins."""
+    return f"Clause {name}" if name[:1].isdigit() else f"{name[:1].upper()}{name[1:]}"
 
 
 def _listed(names: tuple[str, ...]) -> str:
