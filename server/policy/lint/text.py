@@ -80,12 +80,13 @@ def _names(desk: Desk) -> Iterator[LintFinding]:
 
 def _ages(desk: Desk) -> Iterator[LintFinding]:
     ranges = desk.policy.source.age_ranges
+    given = "; ".join(f"{age.text} ({_clause(age.clause).lower()})" for age in ranges)
     if len({age.text for age in ranges}) > 1:
         yield desk.finding(
             "AGE_RANGE_INCONSISTENT",
             "warn",
             ("source", "age_ranges"),
-            f"The text gives {len(ranges)} age ranges: {'; '.join(f'{a.text} ({_clause(a.clause).lower()})' for a in ranges)}.",
+            f"The text gives {len(ranges)} age ranges: {given}.",
             "Agree one; until then each exchange's own population holds.",
             target="source/age_ranges",
         )
