@@ -25,6 +25,7 @@ _ESCAPES = {"&": "&amp;", "<": "&lt;", ">": "&gt;"}
 SURE = {
     "recall": ("Recall this delivery?", "The recipient can no longer collect it, and is told.", "Recall"),
     "discard": ("Discard this upload?", "What arrived is deleted; the recipient never sees it.", "Discard"),
+    "close-review": ("Is the review done?", "Every governance lead is told so.", "It is done"),
 }
 """What the chat itself asks before it sends the press: verb -> title, text, button."""
 

@@ -13,7 +13,9 @@ from server.domain.errors import Refused, SafehandError
 from server.exchange import Exchange
 from server.exchange.delivery import Outcome
 
-ASKS = frozenset({"problem", "recall", "discard", "suspend", "approve-ad-hoc", "refuse-ad-hoc"})
+ASKS = frozenset(
+    {"problem", "recall", "discard", "suspend", "approve-ad-hoc", "refuse-ad-hoc", "review", "close-review"}
+)
 """Verbs that ask something before they are carried out: a reason, or "are you sure?"."""
 _SUBJECT = re.compile(r"[A-Za-z0-9][A-Za-z0-9-]{0,63}")
 
@@ -72,6 +74,21 @@ _QUESTIONS: Mapping[str, Form] = {
         "Discard",
         danger=True,
     ),
+    "review": Form(
+        "review",
+        "",
+        "Ask for a review of the agreement?",
+        "Every governance lead is asked whether it still fits (clause 1).",
+        "Ask for it",
+        fields=(replace(REASON, label="What changed?", hint="A few words for the others, without personal data."),),
+    ),
+    "close-review": Form(
+        "close-review",
+        "",
+        "Is the review done?",
+        "Every governance lead is told so. What the review changes goes its own way, as a proposal.",
+        "The review is done",
+    ),
     "suspend": Form(
         "suspend",
         "",
@@ -96,6 +113,8 @@ class Buttons:
             "discard": lambda who, what, _, via: exchange.delivery.discard(who, what, via=via),
             "approve-ad-hoc": lambda who, what, said, via: exchange.ad_hoc.approve(who, what, _why(said), via=via),
             "refuse-ad-hoc": lambda who, what, said, via: exchange.ad_hoc.refuse(who, what, _why(said), via=via),
+            "review": lambda who, _, said, via: exchange.reviews.ask(who, _why(said), via=via),
+            "close-review": lambda who, what, _, via: exchange.reviews.close(who, what, via=via),
             "suspend": lambda who, what, *_: exchange.people.suspend(what, by=who),
             "resume": lambda who, what, *_: exchange.people.resume(what, by=who),
         }

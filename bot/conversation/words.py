@@ -16,6 +16,7 @@ HOW_TO_LINK = (
 )
 HELP = (
     "/safehand status: what waits for you, and what you sent\n"
+    "/safehand review REASON: ask every governance lead whether the agreement still fits\n"
     "/safehand link CODE: tie this chat account to you; the code is in the folder link/ of your mailbox\n"
     "/safehand unlink: end that\n"
     "Everything here can also be done in your mailbox (attest/) and on the desk."
@@ -48,6 +49,8 @@ class Words:
                     return Reply(unlinked, "good", changed=True)
                 case "status":
                     return self._status(account)
+                case "review":
+                    return self._review(account, rest.strip().strip("`\"'“”"))
                 case "help" | "":
                     return Reply(HELP)
                 case _:
@@ -67,14 +70,23 @@ class Words:
         person_id = self.who(account)
         if person_id is None:
             return Reply(HOW_TO_LINK, "attention")
-        views = self._exchange.views
+        views, review = self._exchange.views, self._exchange.reviews.under_way(person_id)
+        about = [f"The agreement is {review.words}"] if review else []
         received = [view for view in views.received(person_id) if view.status in _WAITING]
         sent = [view for view in views.sent_deliveries(person_id) if view.status in _UNDER_WAY]
         if not received and not sent:
-            return Reply("Nothing waits for you, and everything you sent is acknowledged.", "good")
-        lines = _lines("For you", received, lambda view: f"from {view.sender_name}")
+            nothing = "Nothing waits for you, and everything you sent is acknowledged."
+            return Reply("\n".join([*about, nothing]), "info" if about else "good")
+        lines = about + _lines("For you", received, lambda view: f"from {view.sender_name}")
         lines += _lines("Sent by you", sent, lambda view: f"to {view.recipient_name}")
         return Reply("\n".join(lines))
+
+    def _review(self, account: Account, reason: str) -> Reply:
+        person_id = self.who(account)
+        if person_id is None:
+            return Reply(HOW_TO_LINK, "attention")
+        asked = self._exchange.reviews.ask(person_id, reason, via=account.platform)
+        return Reply(asked.sentence, "good" if asked.changed else "info", asked.changed)
 
 
 def _lines(title: str, found: list[DeliveryView], partner: Callable[[DeliveryView], str]) -> list[str]:

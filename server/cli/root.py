@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from server.cli import access, clock, demo, doctor, ledger, people, policy, serve, status
+from server.cli import access, agreement, clock, demo, doctor, ledger, people, policy, serve, status
 from server.cli.exits import translated, unexpected
 from server.domain.errors import SafehandError
 from server.settings import SettingsInvalid
@@ -49,6 +49,7 @@ app.command("invite")(people.invite)
 app.command("suspend")(people.suspend)
 app.command("resume")(people.resume)
 app.add_typer(policy.app, name="policy")
+app.add_typer(agreement.app, name="agreement")
 app.add_typer(access.app, name="access")
 app.add_typer(ledger.app, name="ledger")
 app.add_typer(clock.app, name="clock")

@@ -30,6 +30,8 @@ from server.exchange.keys import Keys
 from server.exchange.outbox import Outbox
 from server.exchange.people import People
 from server.exchange.refusals import Refusals
+from server.exchange.renewals import Renewals
+from server.exchange.reviews import Reviews
 from server.exchange.revisions import Revisions
 from server.exchange.sessions import Sessions
 from server.exchange.telling import Telling
@@ -67,6 +69,7 @@ class Exchange:
         self.documents = Documents(ground, self.people)
         self.views = Views(ground, self.sessions, self.uploads, self.documents)
         self.outbox = Outbox(ground)
+        self.reviews, self.renewals = Reviews(ground), Renewals(ground)
         self.revisions = Revisions(ground)
         self.evidence = Evidence(ground)
         self.clock = Clock(ground)
@@ -133,6 +136,7 @@ class Exchange:
             "uploads": self.intake.give_up,
             "refusals": self._refusals.say_unsaid,
             "approvals": self.ad_hoc.end_due,
+            "renewals": self.renewals.remind_due,
         }
 
     def tick(self) -> None:
