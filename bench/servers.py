@@ -195,7 +195,7 @@ class Newcomer:
     def write_policies(self, source: Path, target: Path) -> None:
         """A copy of the set at `source` in which the member has signed, has a team, and this person."""
         shutil.copytree(source, target)
-        _replace(target / "policy.yaml", "version: 2.0.0", "version: 2.0.0-bench")
+        _replace(target / "policy.yaml", "version: 2.1.0", "version: 2.1.0-bench")
         signed = "state: signed, on: 2026-08-25, by_role: governance lead}"
         _replace(target / "agreement.yaml", f"{self.member}, state: block_missing}}", f"{self.member}, {signed}")
         team = "  ig_team: {email: ig@brightonhove.example.org}\n  ico: Z0000009\n"

@@ -14,7 +14,8 @@ ROWS = 212
 SEED = 2026
 _GIVEN = ("Aster", "Bramble", "Clover", "Daisy", "Fennel", "Heather", "Ivy", "Juniper", "Linden", "Rowan", "Sorrel")
 _FAMILY = ("Example", "Sample", "Specimen", "Pattern", "Model", "Placeholder", "Dummy", "Fictional", "Invented")
-_CODES = ("210", "220", "230", "310", "330", "410", "450", "619", "640", "810")
+_STUDYING = ("210", "220", "230", "250")
+_CODES = (*_STUDYING, "310", "330", "410", "450", "619", "640", "810")
 _QUALIFICATIONS = ("A level", "BTEC/VTQ", "GCSE", "T Level", "None")
 
 
@@ -52,19 +53,40 @@ def _row(chance: random.Random, number: int) -> dict[str, str]:
     given, family = chance.choice(_GIVEN), chance.choice(_FAMILY)
     learner = next(found for found in (uln(900_000_000 + number * 7 + step) for step in range(11)) if found)
     born = date(2008, 9, 1) + timedelta(days=chance.randrange(730))
+    start = date(2026, 9, 1) + timedelta(days=chance.randrange(30))
+    code = chance.choice(_CODES)
     return {
         "given_name": given,
         "family_name": family,
         "dob": born.isoformat(),
-        "activity_code": chance.choice(_CODES),
+        "activity_code": code,
         "address": f"{number + 1} Nowhere Lane, Exampleton",
-        "postcode": "ZZ99 9ZZ",
+        "postcode": f"CT{chance.randrange(70, 80)} {chance.randrange(1, 10)}{chance.choice('ABDEF')}Z",
         "uln": learner,
         "phone_1": f"01632 960{chance.randrange(1000):03d}",
         "phone_2": "",
         "phone_3": "",
         "email": f"{given}.{family}.{number}@example.org".lower(),
-        "activity_start": (date(2026, 9, 1) + timedelta(days=chance.randrange(60))).isoformat(),
+        "activity_start": start.isoformat(),
+        "lddd_flag": "N",
+        "withheld": "N",
+        "source": "college" if code in _STUDYING else "survey",
+        "date_verified": (start + timedelta(days=chance.randrange(20))).isoformat(),
+        "residence_la": "886",
+        "study_la": "881" if code in _STUDYING else "",
+        **(_studying(chance) if code in _STUDYING else _ELSEWHERE),
+    }
+
+
+_ELSEWHERE = dict.fromkeys(("establishment_name", "estab_laestab", "urn", "ukprn", "qualification_type"), "")
+
+
+def _studying(chance: random.Random) -> dict[str, str]:
+    """Where an invented person studies what. None of these numbers is given to anybody."""
+    return {
         "establishment_name": "Example Sixth Form",
+        "estab_laestab": "8819990",
+        "urn": "999990",
+        "ukprn": "19999990",
         "qualification_type": chance.choice(_QUALIFICATIONS),
     }

@@ -74,11 +74,12 @@ def shaped(root: Keyed, unread: frozenset[str]) -> tuple[PolicySet | None, list[
     """
     texts = _json(root)
     errors = _errors(texts)
-    numbers = [e["loc"] for e in errors if e["type"] == "int_type" and _is_whole(find(root, e["loc"]))]
+    wanted = [_written(root, e["loc"]) for e in errors if e["type"] == "int_type"]
+    numbers = [loc for loc in wanted if _is_whole(find(root, loc))]
     for loc in numbers:
         _replace(texts, loc, int)
     errors = _errors(texts) if numbers else errors
-    found = [_problem(root, error) for error in errors if error["loc"][0] not in unread]
+    found = [_problem(root, error) for error in _telling(root, errors) if error["loc"][0] not in unread]
     found += _misspelt(root)
     if errors or found:
         return None, list(dict.fromkeys(found))
@@ -92,6 +93,21 @@ def _errors(texts: Json) -> list[Any]:
     except ValidationError as invalid:
         return list(invalid.errors(include_url=False, include_input=False))
     return []
+
+
+def _telling(root: Keyed, errors: list[Any]) -> list[Any]:
+    """Without what is only said of a list because there is a mistake inside: "write all", "this list is empty"."""
+    places = {_written(root, error["loc"]) for error in errors}
+    return [
+        error
+        for error in errors
+        if error["type"] not in ("literal_error", "too_short")
+        or not any(_inside(_written(root, error["loc"]), loc) for loc in places)
+    ]
+
+
+def _inside(outer: Loc, inner: Loc) -> bool:
+    return len(inner) > len(outer) and inner[: len(outer)] == outer
 
 
 def _json(node: Node) -> Json:

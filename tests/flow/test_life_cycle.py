@@ -278,7 +278,7 @@ REFUSED = [
     ("trial/2026-11/brighton-hove/a.csv", b"x", "has not signed|not ready"),
     ("trial/2026-11/southend/a.csv", b"x", "no key that a file can be sealed to"),
     ("trial/2026-11/kent/a.csv", b"", "empty"),
-    (f"{POST16}/kent/a.xlsx", b"PK", "takes .csv files"),
+    (f"{POST16}/kent/a.docx", b"PK", "takes .csv or .xlsx files"),
     (f"{POST16}/kent/a.csv", b"given_name,family_name,dob,activity_code,religion\r\na,b,c,d,e\r\n", "column 5"),
     (f"{POST16}/everyone/a.csv", HEADER, "one member at a time"),
 ]  # fmt: skip

@@ -46,7 +46,7 @@ def test_a_set_whose_text_is_wrong_is_refused_and_nothing_changes(here: SmallExc
     for edit in (
         ("people.yaml", "dm@kent.example.org", "dm@kent.example.org."),
         ("access.yaml", "[policy.apply,", "[inbox.read, policy.apply,"),
-        ("exchanges.yaml", "members: all", "members: [kent]"),
+        ("exchanges/a1-post16-destinations.yaml", "members: all", "members: [kent]"),
     ):
         with pytest.raises(PolicyRefused, match="one error") as refused:
             here.exchange.revisions.apply(changed(files, *edit), by="operator")

@@ -150,7 +150,7 @@ def test_example_records_are_agreed_and_the_same_every_time() -> None:
     """The record check takes them; the same seed gives the same text, another seed another."""
     columns = ("given_name", "family_name", "dob", "activity_code", "uln")
     text = records(columns, 50, 1)
-    check = check_for("csv", columns, ())
+    check = check_for("records", columns, ())
     check.feed(text.encode())
     summary = check.finish()
     assert (summary.rows, check.refusals, summary.ends_inside_record) == (50, (), False)

@@ -16,6 +16,7 @@ from server.policy.lint import LintFinding, lint
 from server.policy.load import load_texts, read_texts
 from tests.conftest import MakeGpgPerson, MakeSshKey
 
+A1 = "exchanges/a1-post16-destinations.yaml"
 TEXTS = read_texts(Path(__file__).parents[2] / "policies" / "ccis-v2")
 NOW = datetime(2026, 12, 1, 9, tzinfo=UTC)
 
@@ -48,7 +49,7 @@ def test_brighton_and_hove_is_not_ready() -> None:
         ("AGREEMENT_REVIEW_OVERDUE", "error", "agreement.yaml", "due: 2029-08-31", "due: 2026-11-30"),
         ("AGREEMENT_REVIEW_DUE", "info", "agreement.yaml", "due: 2029-08-31", "due: 2027-01-31"),
         ("AGREEMENT_NOT_IN_FORCE", "warn", "agreement.yaml", "from: 2026-09-01", "from: 2026-12-02"),
-        ("AGREEMENT_WITHOUT_END", "warn", "agreement.yaml", ", until: 2029-08-31", ""),
+        ("AGREEMENT_WITHOUT_END", "warn", "agreement.yaml", ", until: 2029-08-31, term: P3Y", ""),
         ("CHANNEL_NOT_AUTHORISED", "error", "agreement.yaml", "kind: this-server", "kind: external"),
         ("LI_NOT_AVAILABLE_TO_PUBLIC_AUTHORITY", "warn", "agreement.yaml", "6(1)(e)", "6(1)(f)"),
         ("SIGNATURE_BLANK", "error", "agreement.yaml", "kent, state: signed", "kent, state: blank"),
@@ -60,12 +61,13 @@ def test_brighton_and_hove_is_not_ready() -> None:
         ("REPRESENTATION_WITHOUT_INSTRUMENT", "warn", "members.yaml", ", instrument: CONTRACT-MED-1", ""),
         ("COVER_OF_ANOTHER_MEMBER", "warn", "members.yaml", "  short: Kent", "  short: Kent\n  cover: p-essex-1"),
         ("TRAINING_NOT_IN_DATE", "warn", "people.yaml", "2027-03-31", "2026-11-30"),
-        ("EXCHANGE_WITHOUT_PURPOSE", "error", "exchanges.yaml",
+        ("EXCHANGE_WITHOUT_PURPOSE", "error", A1,
          "[promote-participation, identify-non-participants, provide-support]", "[]"),
-        ("CONTENT_NOT_INSPECTED", "warn", "exchanges.yaml", "content_inspection: records", "content_inspection: none"),
-        ("SCHEDULE_FIELDS_BLANK", "error", "exchanges.yaml", "content_inspection: none", "content_inspection: records"),
-        ("RELEASED_AT_ONCE", "warn", "exchanges.yaml", "release_after: PT2M", "release_after: PT0S"),
-        ("EXCHANGE_WITHOUT_PARTNERS", "error", "exchanges.yaml", "members: all", "members: [kent]"),
+        ("CONTENT_NOT_INSPECTED", "warn", A1, "content_inspection: records", "content_inspection: none"),
+        ("SCHEDULE_FIELDS_BLANK", "error", "exchanges/trial.yaml",
+         "content_inspection: none", "content_inspection: records"),
+        ("RELEASED_AT_ONCE", "warn", A1, "release_after: PT2M", "release_after: PT0S"),
+        ("EXCHANGE_WITHOUT_PARTNERS", "error", A1, "members: all", "members: [kent]"),
         ("ADMINISTRATOR_SEES_CONTENT", "error", "access.yaml", "[policy.propose,", "[inbox.read, policy.propose,"),
         ("ROLE_WITHOUT_ACCESS", "warn", "access.yaml", "  auditor: [status.read]\n", ""),
     ],
@@ -102,7 +104,7 @@ def test_explain_shows_every_rule_with_clause_and_line(gpg_person: MakeGpgPerson
     lines = explain(policy, "p-essex-1", "medway", "post16-destinations", NOW, period=Period(2026, 11))
     assert lines[0] == "PERMIT: p-essex-1 to medway, post16-destinations."
     assert all(line.startswith("  yes  ") for line in lines[2:])
-    assert "  yes  the agreement is approved (version control, agreement.yaml:6)" in lines
+    assert "  yes  the agreement is approved (version control, agreement.yaml:8)" in lines
     assert len([line for line in lines if ".yaml:" in line]) == len(lines) - 2
 
 

@@ -15,6 +15,7 @@ from server.domain.agreement import Place, PolicySet
 from server.policy.load import PolicyInvalid, load, load_texts, read_texts
 from server.policy.shape import PATTERNS
 
+A1 = "exchanges/a1-post16-destinations.yaml"
 SHIPPED = Path(__file__).parents[2] / "policies" / "ccis-v2"
 TEXTS = read_texts(SHIPPED)
 
@@ -48,8 +49,8 @@ def test_a_directory_and_its_texts_are_the_same_set() -> None:
 def test_everything_in_the_set_knows_its_place() -> None:
     """A path leads to its line; a path that is not in the files leads to the nearest thing around it."""
     policy = load(SHIPPED)
-    line = 1 + TEXTS["exchanges.yaml"].splitlines().index("  broadcast: true")
-    assert policy.place("exchanges", "trial", "broadcast") == Place("exchanges.yaml", line, 14)
+    line = 1 + TEXTS["exchanges/trial.yaml"].splitlines().index("broadcast: true")
+    assert policy.place("exchanges", "trial", "broadcast") == Place("exchanges/trial.yaml", line, 12)
     assert policy.place("members", "kent", "cover") == policy.place("members", "kent")
 
 
@@ -80,47 +81,47 @@ ONE_MISTAKE = [
     ("people.yaml", "  phone: 01632 960011", "  phone: *it", (0, 10), "people.p-essex-1.phone", "an alias"),
     ("people.yaml", "id: p-essex-2", "id: P_essex", (0, 7), "people.1.id", "this is no id"),
     ("people.yaml", "id: p-essex-2", "id: p-essex-1",
-     (0, 7), "people.p-essex-1.id", "already used in people.yaml line 11"),
+     (0, 7), "people.p-essex-1.id", "already used in people.yaml line 12"),
     ("people.yaml", "deputy: g-essex-2", "deputy: g-esex-2",
      (0, 11), "people.g-essex.deputy", "did you mean g-essex-2?"),
     ("people.yaml", "deputy: g-essex-2", "deputy: g-kent", (0, 11), "people.g-essex.deputy", "of the same member"),
-    ("exchanges.yaml", "release_after: PT2M", "release_after: 120",
-     (0, 18), "exchanges.post16-destinations.release_after", "write it as PT2M"),
-    ("exchanges.yaml", "release_after: PT2M", "release_after: -PT2M",
-     (0, 18), "exchanges.post16-destinations.release_after", "write it as PT2M"),
-    ("exchanges.yaml", "release_after: PT2M", "release_after: 00:02:00",
-     (0, 18), "exchanges.post16-destinations.release_after", "write it as PT2M"),
-    ("exchanges.yaml", "release_after: PT2M", "max_bytes: 0",
-     (0, 14), "exchanges.post16-destinations.max_bytes", "at least 1"),
-    ("exchanges.yaml", "release_after: PT2M", 'max_bytes: "5000"',
-     (0, 14), "exchanges.post16-destinations.max_bytes", "without quotes"),
-    ("exchanges.yaml", "use_by: P2M", "use_by: two months",
-     (0, 11), "exchanges.post16-destinations.use_by", "write it as P2M"),
-    ("exchanges.yaml", "members: all", "members: al",
-     (0, 12), "exchanges.post16-destinations.members", "did you mean all?"),
-    ("exchanges.yaml", "members: all", "members: [kent, essx]",
-     (0, 19), "exchanges.post16-destinations.members.1", "did you mean essex?"),
-    ("exchanges.yaml", "broadcast: false", "broadcast: no",
-     (0, 14), "exchanges.post16-destinations.broadcast", "write true or false"),
-    ("exchanges.yaml", "    required: [", "    requird: [",
-     (0, 5), "exchanges.post16-destinations.columns.requird", "did you mean required?"),
-    ("exchanges.yaml", "[promote-participation,", "[promote-paticipation,",
-     (0, 14), "exchanges.post16-destinations.purposes.0", "did you mean promote-participation?"),
-    ("exchanges.yaml", "id: trial", "id: nil", (0, 7), "exchanges.nil.id", "choose another"),
+    (A1, "release_after: PT2M", "release_after: 120",
+     (0, 16), "exchanges.post16-destinations.release_after", "write it as PT2M"),
+    (A1, "release_after: PT2M", "release_after: -PT2M",
+     (0, 16), "exchanges.post16-destinations.release_after", "write it as PT2M"),
+    (A1, "release_after: PT2M", "release_after: 00:02:00",
+     (0, 16), "exchanges.post16-destinations.release_after", "write it as PT2M"),
+    (A1, "release_after: PT2M", "max_bytes: 0",
+     (0, 12), "exchanges.post16-destinations.max_bytes", "at least 1"),
+    (A1, "release_after: PT2M", 'max_bytes: "5000"',
+     (0, 12), "exchanges.post16-destinations.max_bytes", "without quotes"),
+    ("retention.yaml", "length: P2M", "length: two months",
+     (0, 37), "retention.rules.two-months.use_by.length", "write it as P2M"),
+    (A1, "members: all", "members: al",
+     (0, 10), "exchanges.post16-destinations.members", "did you mean all?"),
+    (A1, "members: all", "members: [kent, essx]",
+     (0, 17), "exchanges.post16-destinations.members.1", "did you mean essex?"),
+    (A1, "broadcast: false", "broadcast: no",
+     (0, 12), "exchanges.post16-destinations.broadcast", "write true or false"),
+    ("schemas/post16-destinations.yaml", "required: true", "requird: true",
+     (0, 41), "schemas.post16-destinations.columns.0.requird", "did you mean required?"),
+    (A1, "[promote-participation,", "[promote-paticipation,",
+     (0, 12), "exchanges.post16-destinations.purposes.0", "did you mean promote-participation?"),
+    ("exchanges/trial.yaml", "id: trial", "id: nil", (0, 5), "exchanges.nil.id", "choose another"),
     ("members.yaml", '"881"', "88", (0, 10), "members.essex.represents.0.la", "three digits"),
     ("members.yaml", "id: medway", "id: everyone", (0, 7), "members.everyone.id", "choose another"),
-    ("agreement.yaml", "status: APPROVED", "status: APPROVAL",
-     (0, 9), "agreement.status", "write one of APPROVED, DRAFT"),
+    (A1, "months: all", "months: [4, May]",
+     (0, 15), "exchanges.post16-destinations.recurrence.months.1", "a whole number"),
     ("agreement.yaml", "until: 2029-08-31", "until: 2026-08-31",
      (0, 37), "agreement.in_force.until", "before the first"),
     ("agreement.yaml", "owner: essex", "owner: east-essex", (0, 8), "agreement.owner", "did you mean east-sussex?"),
     ("access.yaml", "auditor:", "auditr:", (0, 3), "access.roles.auditr", "did you mean auditor?"),
     ("access.yaml", "auditor: [status.read]", "auditor: [status.red]",
      (0, 13), "access.roles.auditor.0", "did you mean status.read?"),
-    ("policy.yaml", "version: 2.0.0", "version: !!str 2", (0, 10), "policy.version", "a tag"),
-    ("policy.yaml", "version: 2.0.0", "version: a: b", (0, 11), "policy", "put the value in quotes"),
-    ("policy.yaml", "version: 2.0.0", "version: \x07", (0, 10), "policy", "not allowed in a policy file"),
-    ("policy.yaml", "version: 2.0.0", "version: a\n---\nid: b", (1, 1), "policy", "a second document"),
+    ("policy.yaml", "version: 2.1.0", "version: !!str 2", (0, 10), "policy.version", "a tag"),
+    ("policy.yaml", "version: 2.1.0", "version: a: b", (0, 11), "policy", "put the value in quotes"),
+    ("policy.yaml", "version: 2.1.0", "version: \x07", (0, 10), "policy", "not allowed in a policy file"),
+    ("policy.yaml", "version: 2.1.0", "version: a\n---\nid: b", (1, 1), "policy", "a second document"),
 ]  # fmt: skip
 
 
@@ -135,15 +136,21 @@ def test_a_mistake_is_told_at_its_place(
     assert words in told[0]
 
 
+def test_a_mistake_inside_a_list_is_no_mistake_of_the_list() -> None:
+    """A wrong length in the only retention rule is told once, not with "this list is empty" before it."""
+    assert len(problems(changed("retention.yaml", "length: P2M", "length: two months"))) == 1
+    assert len(problems(changed(A1, "months: all", "months: [4, May]"))) == 1
+
+
 def test_all_problems_of_all_files_are_told_at_once() -> None:
     """A missing key, an unknown key and an unknown id in three files are three problems, in the order of the files."""
     texts = (
         changed("people.yaml", "  member: kent\n", "  member: knet\n")
         | {"access.yaml": TEXTS["access.yaml"].replace("training_gate", "trainig_gate")}
-        | {"exchanges.yaml": TEXTS["exchanges.yaml"].replace("  clause: appendix 1, row A1\n", "")}
+        | {A1: TEXTS[A1].replace("clause: appendix 1, row A1\n", "")}
     )
     told = problems(texts)
-    assert [t.split(":")[0] for t in told] == ["access.yaml", "exchanges.yaml", "people.yaml"]
+    assert [t.split(":")[0] for t in told] == ["access.yaml", A1, "people.yaml"]
     assert "clause is missing: add a line clause: …" in told[1]
 
 
@@ -186,27 +193,30 @@ def test_codes_and_times_stay_the_text_they_are_written_as() -> None:
 
 
 def test_a_whole_number_is_read_where_one_is_wanted() -> None:
-    """`max_bytes: 5000` is five thousand."""
-    policy = load_texts(changed("exchanges.yaml", "release_after: PT2M", "max_bytes: 5000"))
-    assert policy.exchanges[0].max_bytes == 5000
+    """`max_bytes: 5000` is five thousand, and the months of a schedule are numbers though `all` is a word."""
+    texts = changed(A1, "release_after: PT2M", "max_bytes: 5000")
+    policy = load_texts(texts | {A1: texts[A1].replace("months: all", "months: [4, 12]")})
+    exchange = policy.exchange("post16-destinations")
+    assert exchange is not None
+    assert exchange.recurrence is not None
+    assert (exchange.max_bytes, exchange.recurrence.months) == (5000, (4, 12))
 
 
-def test_exchanges_may_stand_one_a_file() -> None:
-    """A folder of exchanges is the same set as one file of them, and a mistake names its own file."""
-    first, second = TEXTS["exchanges.yaml"].split("\n# For getting to know", 1)
-    rows = [_as_one(first), _as_one("# For getting to know" + second)]
-    texts = {name: text for name, text in TEXTS.items() if name != "exchanges.yaml"}
-    texts |= {"exchanges/a1.yaml": rows[0], "exchanges/trial.yaml": rows[1]}
+def test_exchanges_may_stand_in_one_file() -> None:
+    """A file with a list of exchanges is the same set as a folder with one a file; a mistake names its own file."""
+    rows = {name: text for name, text in TEXTS.items() if name.startswith("exchanges/")}
+    texts = {name: text for name, text in TEXTS.items() if name not in rows}
+    texts["exchanges.yaml"] = "".join(_as_item(text) for _, text in sorted(rows.items()))
     assert load_texts(texts).exchanges == load(SHIPPED).exchanges
-    texts["exchanges/trial.yaml"] = rows[1].replace("members: all", "members: [kemt]")
-    assert [told.split(":")[0] for told in problems(texts)] == ["exchanges/trial.yaml"]
+    spoilt = TEXTS | {"exchanges/trial.yaml": TEXTS["exchanges/trial.yaml"].replace("members: all", "members: [kemt]")}
+    assert [told.split(":")[0] for told in problems(spoilt)] == ["exchanges/trial.yaml"]
 
 
-def _as_one(item: str) -> str:
-    return re.sub(r"(?m)^(- |  )", "", item)
+def _as_item(text: str) -> str:
+    return "- " + "  ".join(line for line in text.splitlines(keepends=True) if not line.startswith("#"))
 
 
-@pytest.mark.parametrize("name", ["acess.yaml", "people.yml", "cases/one.yaml", "exchanges/deep/a.yaml"])
+@pytest.mark.parametrize("name", ["acess.yaml", "people.yml", "case/one.yaml", "exchanges/deep/a.yaml"])
 def test_a_file_of_another_name_is_told_and_not_ignored(name: str) -> None:
     """A misspelt file name is a problem: a rule that nobody reads would be worse."""
     assert [told for told in problems(TEXTS | {name: "a: b"}) if told.startswith(f"{name}:1:1: (file): no file of")]
@@ -222,6 +232,7 @@ def test_a_missing_file_is_told() -> None:
 def copy(tmp_path: Path) -> Path:
     """A directory with the shipped set."""
     for name, text in TEXTS.items():
+        (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_text(text, encoding="utf-8")
     return tmp_path
 

@@ -183,9 +183,9 @@ class Notifications(Frozen):
 class KeyRules(Frozen):
     """keys.yaml: whose keys a member's files are sealed to, and when an owner is told that one runs out."""
 
-    sealed_to: tuple[Literal["data_managers", "cover", "recovery_key"], ...] = (
+    sealed_to: frozenset[Literal["data_managers", "cover", "recovery_key"]] = frozenset({
         "data_managers", "cover", "recovery_key",
-    )  # fmt: skip
+    })  # fmt: skip
     expiry_warn_days: tuple[int, ...] = (60, 30, 14, 7, 1)
     refresh_same_fingerprint: bool = True
 
