@@ -80,12 +80,13 @@ class Amendments:
     def _send_staged(self, tx: Tx, row: ConsignmentRow) -> str:
         in_force = self._ground.in_force_at(tx.session)
         tx.revision = in_force.revision
+        facts = self._ground.facts_at(tx.session)
         packets = self._packets(tx, row)
         for recipient, mine in packets.items():
             keys, unusable = in_force.keys_for(recipient, self._ground.real())
             question = Question(
                 row.member, recipient, row.exchange, tx.now, sender=row.person, period=Period.parse(row.period),
-                unusable_keys=unusable,
+                unusable_keys=unusable, facts=facts,
             )  # fmt: skip
             decision = decide(in_force.policy, question)
             if not decision.permit:

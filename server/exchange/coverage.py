@@ -62,7 +62,8 @@ class Coverage:
     def _pair(self, exchange: Exchange, sender: str, recipient: str, state: State | None) -> Pair:
         if state is not None:
             return Pair(sender, recipient, state)
-        decision = decide(self._ground.policy, Question(sender, recipient, exchange.id, self._ground.now()))
+        question = Question(sender, recipient, exchange.id, self._ground.now(), facts=self._ground.facts)
+        decision = decide(self._ground.policy, question)
         if decision.permit:
             return Pair(sender, recipient, "missing")
         return Pair(sender, recipient, "not ready", decision.sentence)

@@ -201,7 +201,8 @@ class Deliveries:
 
     def _decision(self, tx: Tx, row: DeliveryRow, consignment: ConsignmentRow) -> Decision:
         """Whether the policy in force still lets these two members share this."""
-        question = Question(consignment.member, row.recipient, consignment.exchange, tx.now)
+        facts = self._ground.facts_at(tx.session)
+        question = Question(consignment.member, row.recipient, consignment.exchange, tx.now, facts=facts)
         return decide(self._ground.in_force_at(tx.session).policy, question)
 
     def _hold_back(self, tx: Tx, row: DeliveryRow, consignment: ConsignmentRow, why: str) -> None:

@@ -14,6 +14,7 @@ from pathlib import Path
 from sqlmodel import Session, col, select
 
 from server.domain.agreement import Exchange, Member, Person, PolicySet
+from server.domain.decision import Facts
 from server.domain.errors import Busy, Misconfigured, Missing, SafehandError
 from server.notices import Notices
 from server.policy.load import load_texts
@@ -21,7 +22,7 @@ from server.policy.revision import revision as revision_of
 from server.seal.exchange_key import ExchangeKey
 from server.seal.keyring import Keyring, PublicKey, SealingKey
 from server.store import Spool, Store, Tx
-from server.store.tables import ClockRow, InForceRow, RevisionRow, SuspensionRow
+from server.store.tables import ClockRow, DepartureRow, InForceRow, RevisionRow, SignatureRow, SuspensionRow
 
 NONE_YET = "0" * 64
 
@@ -72,7 +73,8 @@ class Ground:
 
     def __init__(self, data: Path, store: Store, spool: Spool, key: ExchangeKey, notices: Notices) -> None:
         self.data, self.store, self.spool, self.key, self.notices = data, store, spool, key, notices
-        self.suspended: frozenset[str] = frozenset()
+        self.facts = Facts()
+        """What the database says beside the policy, as last seen: who is suspended, has left, has signed."""
         self._offset = timedelta()
         self._loaded: dict[str, InForce] = {}
         self._in_force: InForce | None = None
@@ -88,6 +90,24 @@ class Ground:
     def real(self) -> datetime:
         """Real time: it alone rules gpg, codes and leases."""
         return datetime.now(UTC)
+
+    # -- what the policy does not say
+
+    @property
+    def suspended(self) -> frozenset[str]:
+        """Ids of the people who may not act now, as last seen."""
+        return self.facts.suspended
+
+    def facts_at(self, session: Session) -> Facts:
+        """What this very transaction sees beside the policy."""
+        signed: dict[str, set[str]] = {}
+        for row in session.exec(select(SignatureRow)).all():
+            signed.setdefault(row.member, set()).add(row.document_sha256)
+        return Facts(
+            suspended=frozenset(session.exec(select(SuspensionRow.person)).all()),
+            left=frozenset(session.exec(select(DepartureRow.member)).all()),
+            signed={member: frozenset(hashes) for member, hashes in signed.items()},
+        )
 
     # -- the policy in force
 
@@ -144,13 +164,13 @@ class Ground:
         return InForce(revision, policy, Keyring.open(self.data / "gnupg", revision, public_keys(policy)))
 
     def refresh(self) -> bool:
-        """Look at what any process wrote: revision, suspensions, clock. True if something changed."""
+        """Look at what any process wrote: revision, suspensions, departures, signatures, clock. True if it changed."""
         with self.store.reading() as session:
             clock = session.get(ClockRow, 1)
             offset = timedelta(microseconds=clock.offset if clock else 0)
-            suspended = frozenset(session.exec(select(SuspensionRow.person)).all())
-            before = (self._offset, self.suspended, self._in_force)
-            self._offset, self.suspended = offset, suspended
+            facts = self.facts_at(session)
+            before = (self._offset, self.facts, self._in_force)
+            self._offset, self.facts = offset, facts
             has_policy = session.exec(select(InForceRow.number).limit(1)).first() is not None
             in_force, fault = None, None
             try:
@@ -160,7 +180,7 @@ class Ground:
             except SafehandError as error:
                 fault = error  # a policy that cannot be read permits nothing
         self._in_force, self._fault = in_force, fault
-        return before != (offset, suspended, in_force)
+        return before != (offset, facts, in_force)
 
     # -- writing
 

@@ -8,7 +8,7 @@ from datetime import timedelta
 from sqlmodel import col, select
 
 from server.domain import guard
-from server.domain.decision import Question, decide
+from server.domain.decision import Facts, Question, decide
 from server.domain.errors import Busy, Refused, SafehandError
 from server.domain.ledger import Event
 from server.exchange.address import Address, is_temporary, resolve
@@ -85,11 +85,13 @@ class Intake:
 
     def _open(self, visitor: Visitor, address: Address, name: str, key: Key, *, resume: bool) -> Arrival:
         if guard.is_nil(name) or name.casefold().endswith(".sha256"):
-            self._small.permitted(visitor, address, self._ground.policy)
+            self._small.permitted(visitor, address, self._ground.policy, self._ground.facts)
             return Small(visitor, address, name)
         self._approvable(visitor, address)
         staged = is_temporary(address, name)
-        recipients, keys, left_out = self._decided(visitor, address, self._ground.in_force, tell=True)
+        recipients, keys, left_out = self._decided(
+            visitor, address, self._ground.in_force, self._ground.facts, tell=True
+        )
         whole = Address(address.exchange, address.period, address.folder, recipients)
         target = Target(visitor, whole, name, staged, keys, left_out, resume)
         upload = self._begin(target, key)
@@ -106,7 +108,7 @@ class Intake:
             )
 
     def _decided(
-        self, visitor: Visitor, address: Address, in_force: InForce, *, tell: bool
+        self, visitor: Visitor, address: Address, in_force: InForce, facts: Facts, *, tell: bool
     ) -> tuple[tuple[str, ...], tuple[SealingKey, ...], tuple[tuple[str, str], ...]]:
         """Who receives, the keys it is sealed to, and who is left out of a broadcast and why."""
         recipients: list[str] = []
@@ -120,7 +122,7 @@ class Intake:
                 in_force.policy,
                 Question(
                     visitor.member.id, recipient, address.exchange.id, self._ground.now(), period=address.period,
-                    sender=visitor.person.id, unusable_keys=unusable,
+                    sender=visitor.person.id, unusable_keys=unusable, facts=facts,
                 ),
             )  # fmt: skip
             if decision.permit and usable:
@@ -345,7 +347,8 @@ class Intake:
         in_force = self._ground.in_force_at(tx.session)
         tx.revision = in_force.revision
         exchange = in_force.policy.exchange(target.address.exchange.id)
-        recipients, keys, _ = self._decided(target.visitor, target.address, in_force, tell=False)
+        facts = self._ground.facts_at(tx.session)
+        recipients, keys, _ = self._decided(target.visitor, target.address, in_force, facts, tell=False)
         same_keys = {key.fingerprint for key in keys} == {key.fingerprint for key in target.keys}
         if recipients != target.address.recipients or not same_keys or exchange != target.address.exchange:
             raise Refused("The agreement changed while the file was on its way; send it again.", code="POLICY_CHANGED")

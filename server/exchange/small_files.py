@@ -8,7 +8,7 @@ from sqlmodel import select
 
 from server.domain import guard
 from server.domain.agreement import PolicySet
-from server.domain.decision import Question, decide
+from server.domain.decision import Facts, Question, decide
 from server.domain.delivery import Status
 from server.domain.errors import Refused
 from server.domain.ledger import Event
@@ -44,14 +44,19 @@ class SmallFiles:
             self._refusals.note(small.visitor, small.address.place, small.name, error, address=small.address)
             raise
 
-    def permitted(self, visitor: Visitor, address: Address, policy: PolicySet) -> tuple[str, ...]:
+    def _permitted_at(self, tx: Tx, visitor: Visitor, address: Address) -> tuple[str, ...]:
+        """Like `permitted`, by what this very transaction sees."""
+        in_force, facts = self._ground.in_force_at(tx.session), self._ground.facts_at(tx.session)
+        return self.permitted(visitor, address, in_force.policy, facts)
+
+    def permitted(self, visitor: Visitor, address: Address, policy: PolicySet, facts: Facts) -> tuple[str, ...]:
         """The members that this may be said to; their keys do not matter, for nothing is sealed. Raises Refused."""
         answers = {
             recipient: decide(
                 policy,
                 Question(
                     visitor.member.id, recipient, address.exchange.id, self._ground.now(), sender=visitor.person.id,
-                    period=address.period,
+                    period=address.period, facts=facts,
                 ),
             )
             for recipient in address.recipients
@@ -68,7 +73,7 @@ class SmallFiles:
         if address.exchange.nil_return == "refused" or address.exchange.obligation == "ad_hoc":
             raise Refused(f"{address.exchange.called} takes no nil returns.", code="NIL_REFUSED")
         with self._ground.transaction() as tx:
-            permitted_to = self.permitted(visitor, address, self._ground.in_force_at(tx.session).policy)
+            permitted_to = self._permitted_at(tx, visitor, address)
             recipients = ",".join(permitted_to)
             query = select(NilRow).where(
                 NilRow.member == visitor.member.id, NilRow.exchange == address.exchange.id,
@@ -111,7 +116,7 @@ class SmallFiles:
         said = found[1].decode().lower()
         name, address, visitor = small.name[: -len(".sha256")], small.address, small.visitor
         with self._ground.transaction() as tx:
-            self.permitted(visitor, address, self._ground.in_force_at(tx.session).policy)
+            self._permitted_at(tx, visitor, address)
             consignment = latest(tx.session, visitor, (address.exchange.id, str(address.period), address.folder), name)
             if consignment is not None and consignment.sha256 == said:
                 held = [row for row in deliveries_of(tx.session, consignment) if row.status is Status.HELD]

@@ -41,6 +41,14 @@ def with_agreement(policy: PolicySet, **changes: Any) -> PolicySet:
     return with_parts(policy, agreement=policy.agreement.model_copy(update=changes))
 
 
+def resigned(policy: PolicySet) -> PolicySet:
+    """The same set, its text signed anew by all who had signed."""
+    text = policy.document_sha256
+    rows = [s.model_copy(update={"document_sha256": text}) if s.document_sha256 else s
+            for s in policy.agreement.signatures]  # fmt: skip
+    return with_agreement(policy, signatures=tuple(rows))
+
+
 WRITTEN = load(SHIPPED)
 PERMITTING = WRITTEN
 for _person in ("p-kent-1", "p-kent-2"):
@@ -50,7 +58,8 @@ for _person in ("p-kent-1", "p-kent-2"):
 def signed(policy: PolicySet, member: str, state: str | None) -> PolicySet:
     rows = [s for s in policy.agreement.signatures if s.member != member]
     if state is not None:
-        rows.append(Signature.model_validate({"member": member, "state": state}))
+        text = policy.document_sha256
+        rows.append(Signature.model_validate({"member": member, "state": state, "document_sha256": text}))
     return with_agreement(policy, signatures=tuple(rows))
 
 
@@ -98,7 +107,7 @@ LACKS = [
     Lack("another channel is approved", "CHANNEL_NOT_AUTHORISED",
          lambda p: with_agreement(p, approved_channels=(Channel(id="portal", kind="external"),)), "channel"),
     *(Lack(f"{member} is {state}", "PARTY_NOT_SIGNED", partial(signed, member=member, state=state), f"signed {member}")
-      for member in ("essex", "kent") for state in (None, "unsigned", "block_missing")),
+      for member in ("essex", "kent") for state in (None, "blank", "named", "withdrawn", "block_missing")),
     Lack("the exchange is not open to the sender", "SENDER_NOT_IN_EXCHANGE",
          lambda p: with_item(p, "exchanges", P16, members=("kent", "medway")), "members"),
     Lack("the exchange is not open to the recipient", "RECIPIENT_NOT_IN_EXCHANGE",
@@ -123,9 +132,12 @@ LACKS = [
          lambda p: with_item(p, "people", "p-essex-1", training_valid_until=None), "sender"),
     Lack("the sender's training ended yesterday", "TRAINING_EXPIRED",
          lambda p: with_item(p, "people", "p-essex-1", training_valid_until=date(2026, 11, 30)), "sender"),
-    Lack("the recipient has no data manager", "RECIPIENT_WITHOUT_DATA_MANAGER", without_managers, "recipient"),
+    Lack("the recipient has no data manager", "RECIPIENT_NOT_READY", without_managers, "recipient"),
     Lack("the recipient has no key", "RECIPIENT_KEY_UNUSABLE", without_keys, "recipient"),
 ]  # fmt: skip
+OF_DEEDS = {"PERSON_UNKNOWN", "PERSON_SUSPENDED", "NO_MAILBOX", "VERB_NOT_GRANTED", "DELIVERY_OF_ANOTHER_MEMBER",
+            "SENDER_ACKNOWLEDGES"}  # fmt: skip
+SENDING = set(HOLDS) - OF_DEEDS
 QUESTIONS = [
     ("to itself", "RECIPIENT_IS_SENDER", {"recipient": "essex"}),
     ("to nobody", "MEMBER_UNKNOWN", {"recipient": "atlantis"}),
@@ -149,19 +161,24 @@ def codes(decision: Decision) -> set[str]:
     return {rule.code for rule in decision.reasons}
 
 
+def told(decision: Decision) -> list[tuple[str, bool, str]]:
+    """A decision without where things are written."""
+    return [(rule.code, rule.holds, rule.sentence) for rule in decision.rules]
+
+
 def test_the_shipped_agreement_permits_essex_to_send_to_kent() -> None:
     """Everything is there, so it may go; this is what every other test takes something away from."""
     decision = decide(PERMITTING, ASKED)
     assert decision.permit
     assert decision.reasons == ()
     assert decision.sentence == "Permitted."
-    assert {rule.code for rule in decision.rules} == set(HOLDS), "every rule was looked at"
+    assert {rule.code for rule in decision.rules} == SENDING, "every rule was looked at"
 
 
 @pytest.mark.parametrize("lack", LACKS, ids=lambda lack: lack.name)
 def test_whatever_is_missing_denies(lack: Lack) -> None:
     """Absence never permits: each fact in turn is taken away or altered, and the reason names it."""
-    decision = decide(lack.change(PERMITTING), ASKED)
+    decision = decide(resigned(lack.change(PERMITTING)), ASKED)
     assert not decision.permit
     assert lack.code in codes(decision)
     assert decision.sentence.startswith(decision.reasons[0].sentence)
@@ -170,7 +187,7 @@ def test_whatever_is_missing_denies(lack: Lack) -> None:
 @pytest.mark.parametrize("lack", LACKS, ids=lambda lack: lack.name)
 def test_only_what_is_missing_is_named(lack: Lack) -> None:
     """One lack is one reason: nobody is sent to mend what is whole."""
-    alone = codes(decide(lack.change(PERMITTING), ASKED))
+    alone = codes(decide(resigned(lack.change(PERMITTING)), ASKED))
     assert alone == {lack.code}
 
 
@@ -193,9 +210,9 @@ def test_all_reasons_are_returned_and_in_one_order(lacks: list[Lack]) -> None:
     wanted = {lack.code for lack in lacks}
     if "SENDER_UNKNOWN" in wanted:
         wanted.discard("SENDER_NOT_DESIGNATED")  # nobody is there whose role could be looked at
-    decision = decide(together, ASKED)
+    decision = decide(resigned(together), ASKED)
     assert codes(decision) == wanted
-    assert decide(backwards, ASKED) == decision
+    assert told(decide(resigned(backwards), ASKED)) == told(decision)
     more = len(decision.reasons) - 1
     assert (f"({more} more reason" in decision.sentence) == (more > 0)
 
@@ -211,7 +228,7 @@ def test_the_order_of_the_files_does_not_matter(random: Any) -> None:
     other = with_parts(PERMITTING, **{t: shuffled(getattr(PERMITTING, t)) for t in ("members", "people", "exchanges")})
     other = with_agreement(other, **{t: shuffled(getattr(agreement, t)) for t in ("signatures", "purposes")})
     for question in (ASKED, replace(ASKED, recipient="brighton-hove"), replace(ASKED, sender="g-kent")):
-        assert decide(other, question) == decide(PERMITTING, question)
+        assert told(decide(other, question)) == told(decide(PERMITTING, question))
 
 
 def test_one_usable_key_is_enough() -> None:
@@ -239,13 +256,13 @@ def test_a_warning_gate_lets_pass_what_a_denying_one_stops() -> None:
     lenient = with_parts(PERMITTING, access=PERMITTING.access.model_copy(update={"training_gate": "warn"}))
     assert decide(with_item(lenient, "people", "p-essex-1", training_valid_until=None), ASKED).permit
     warned = with_agreement(PERMITTING, review=Review(due=date(2026, 11, 30), on_overdue="warn"))
-    assert decide(warned, ASKED).permit
+    assert decide(resigned(warned), ASKED).permit
 
 
 def test_an_exchange_without_personal_data_needs_no_purpose() -> None:
     """The trial exchange is for anybody who signed, whatever clause 2 says; everything else holds for it too."""
     trial = replace(ASKED, exchange="trial")
-    assert decide(with_agreement(PERMITTING, purposes=()), trial).permit
+    assert decide(resigned(with_agreement(PERMITTING, purposes=())), trial).permit
     assert codes(decide(signed(PERMITTING, "kent", None), trial)) == {"PARTY_NOT_SIGNED"}
 
 
@@ -258,6 +275,6 @@ def test_a_decision_without_rules_is_a_denial() -> None:
 @pytest.mark.parametrize("lack", LACKS, ids=lambda lack: lack.name)
 def test_every_reason_says_where_it_is_written(lack: Lack) -> None:
     """A sentence for a person and a place in the policy set for the administrator."""
-    for rule in decide(lack.change(PERMITTING), ASKED).reasons:
+    for rule in decide(resigned(lack.change(PERMITTING)), ASKED).reasons:
         assert rule.sentence.endswith(".")
         assert WRITTEN.place(*rule.place) is not None

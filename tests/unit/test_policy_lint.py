@@ -113,7 +113,7 @@ def test_explain_gives_all_reasons_of_a_denial() -> None:
     lines = explain(load_texts(TEXTS), "essex", "brighton-hove", "trial", NOW)
     assert lines[0] == "DENY, 2 reasons: essex to brighton-hove, trial."
     codes = [line.split()[1].rstrip(":") for line in lines if line.startswith("  NO ")]
-    assert codes == ["PARTY_NOT_SIGNED", "RECIPIENT_WITHOUT_DATA_MANAGER"]
+    assert codes == ["PARTY_NOT_SIGNED", "RECIPIENT_NOT_READY"]
 
 
 def test_explain_answers_for_names_that_do_not_exist() -> None:

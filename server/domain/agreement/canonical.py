@@ -8,10 +8,10 @@ from typing import Any
 from pydantic import BaseModel
 
 UNORDERED = frozenset({
-    "members", "people", "exchanges", "schemas", "codelists", "mappings", "calendars", "waivers", "rules", "codes",
-    "purposes", "gateways", "information_types", "approved_channels", "signatures", "represents", "aliases", "acts_for",
-    "networks", "formats", "roles", "ssh_keys", "gpg_keys", "article6", "statutory", "holidays", "domains", "covers",
-    "subcontractors", "sealed_to", "sources", "data_subjects",
+    "members", "people", "exchanges", "retention", "schemas", "codelists", "mappings", "calendars", "waivers", "rules",
+    "codes", "purposes", "gateways", "information_types", "approved_channels", "signatures", "represents", "aliases",
+    "acts_for", "networks", "formats", "roles", "ssh_keys", "gpg_keys", "article6", "statutory", "holidays", "domains",
+    "covers", "subcontractors", "sealed_to", "sources", "data_subjects",
 })  # fmt: skip
 """Lists whose order says nothing. That of columns and address lines does."""
 

@@ -29,7 +29,8 @@ _DOCUMENT = "safehand-document/1"
 _NOT_SIGNED = {"signatures", "review_triggers", "drawn_up_by", "owner_details", "publication", "status"}
 """What a signature, a review or a change of contact alters, and the text that is signed does not hold."""
 _MEMBER_SIGNED = {"id": True, "name": True, "kind": True, "represents": {"__all__": {"la", "name", "capacity"}}}
-_COLUMNS_SIGNED = {"id": True, "columns": {"__all__": {"name", "required", "repeat"}}}
+_COLUMNS_SIGNED = {"id": True, "columns": {"__all__": {"name", "required", "repeat", "special_category"}}}
+_RETENTION_SIGNED = {"id", "use_by", "destroy_within"}
 _RUNNING_ONLY = {
     "short",
     "reminders",
@@ -177,17 +178,19 @@ class PolicySet(Frozen):
 
     @cached_property
     def document(self) -> str:
-        """What members sign, as canonical JSON: agreement, members and authorities, exchanges with their columns.
+        """What members sign, as canonical JSON: agreement, members, authorities, exchanges, columns, retention.
 
         Without people, contacts, keys, signatures and the bookkeeping of reviews. One text, one hash.
         """
         used = {exchange.record_schema for exchange in self.exchanges}
+        kept = {exchange.retention for exchange in self.exchanges}
         content = {
             "form": _DOCUMENT,
             "agreement": dumped(self.agreement, exclude=_NOT_SIGNED),
             "members": [dumped(member, include=_MEMBER_SIGNED) for member in self.members],
             "exchanges": [dumped(exchange, exclude=_RUNNING_ONLY) for exchange in self.exchanges],
             "schemas": [dumped(schema, include=_COLUMNS_SIGNED) for schema in self.schemas if schema.id in used],
+            "retention": [dumped(rule, include=_RETENTION_SIGNED) for rule in self.retention.rules if rule.id in kept],
         }
         return canonical_json(content)
 
