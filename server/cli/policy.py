@@ -75,7 +75,7 @@ def apply(
 
     texts = read_texts(_chosen(directory, data))
     with opened(settings_for(data)) as exchange:
-        typer.echo(exchange.revisions.apply(texts, by=by))
+        typer.echo(exchange.revisions.apply(exchange.revisions.open_proposal(texts), by=by))
 
 
 def _chosen(directory: Path | None, data: Path | None) -> Path:

@@ -20,6 +20,7 @@ from server.exchange.collection import Collection
 from server.exchange.condition import Condition
 from server.exchange.coverage import Coverage
 from server.exchange.delivery import Deliveries
+from server.exchange.departures import Departures
 from server.exchange.dispatch import Dispatch
 from server.exchange.disposal import Disposal
 from server.exchange.documents import Documents
@@ -34,6 +35,7 @@ from server.exchange.renewals import Renewals
 from server.exchange.reviews import Reviews
 from server.exchange.revisions import Revisions
 from server.exchange.sessions import Sessions
+from server.exchange.signing import Signing
 from server.exchange.telling import Telling
 from server.exchange.uploads import Uploads
 from server.exchange.views import Views
@@ -71,6 +73,8 @@ class Exchange:
         self.outbox = Outbox(ground)
         self.reviews, self.renewals = Reviews(ground), Renewals(ground)
         self.revisions = Revisions(ground)
+        self.signing = Signing(ground)
+        self.departures = Departures(ground)
         self.evidence = Evidence(ground)
         self.clock = Clock(ground)
         self.condition = Condition(ground)

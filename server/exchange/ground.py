@@ -147,16 +147,18 @@ class Ground:
         with self._loading:
             known = self._loaded.get(revision)
             if known is None:
-                row = session.get(RevisionRow, revision)
-                if row is None:
-                    raise Misconfigured(f"The text of policy revision {revision[:12]} is not in the database.")
-                known = self.prepared(load_texts(_files(row)))
-                if known.revision != revision:
-                    raise Misconfigured(
-                        f"The stored text of policy revision {revision[:12]} was changed; it is refused."
-                    )
-                self._loaded[revision] = known
+                known = self._loaded[revision] = self.prepared(_sound(session, revision))
             return known
+
+    def kept(self, session: Session, revision: str) -> PolicySet:
+        """The set of any revision that was in force, from its stored text. Raises Misconfigured when it was changed."""
+        known = self._loaded.get(revision)
+        return known.policy if known is not None else _sound(session, revision)
+
+    def require_sound(self) -> None:
+        """Raises Misconfigured, or what else is wrong, when the revision in force cannot be read or was changed."""
+        if self._fault is not None:
+            raise self._fault
 
     def prepared(self, policy: PolicySet) -> InForce:
         """A policy set with its keyring built (kept in a file of its own, by revision)."""
@@ -229,6 +231,17 @@ class Ground:
         """The exchange's short name; its id when the policy no longer has it."""
         exchange = self.policy.exchange(exchange_id)
         return exchange.called if exchange else exchange_id
+
+
+def _sound(session: Session, revision: str) -> PolicySet:
+    """The stored text of a revision, loaded, if it still is what its hash says."""
+    row = session.get(RevisionRow, revision)
+    if row is None:
+        raise Misconfigured(f"The text of policy revision {revision[:12]} is not in the database.")
+    policy = load_texts(_files(row))
+    if revision_of(policy) != revision:
+        raise Misconfigured(f"The stored text of policy revision {revision[:12]} was changed; it is refused.")
+    return policy
 
 
 def _files(row: RevisionRow) -> dict[str, str]:

@@ -1,68 +1,382 @@
-"""Which policy revision is in force. An edit on disk does nothing by itself; applying puts one in force, atomically.
+"""Which policy revision is in force, and how another comes into force: proposed, approved by its quorum, applied.
 
-A set with a mistake that lint calls an error is not applied; one that only permits less always is.
+An edit on disk does nothing by itself. Nobody approves twice, nor for another. Going back is the same way with an
+earlier revision.
 """
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
-from sqlmodel import col, select
+from sqlmodel import Session, col, select
 
-from server.domain.agreement import PolicySet
-from server.domain.errors import Forbidden, Missing
-from server.domain.ledger import Event
-from server.exchange.ground import Ground
+from server.domain import guard
+from server.domain.agreement import Person, PolicySet
+from server.domain.errors import Forbidden, Misconfigured, Missing, Refused
+from server.domain.ledger import Event, Fact
+from server.domain.quorum import approver, may_answer
+from server.domain.schedule import clock_words
+from server.exchange.asking import (
+    APPROVED,
+    REFUSED,
+    Asking,
+    ProposalView,
+    answers,
+    changes_text,
+    consequences_text,
+    needs_text,
+)
+from server.exchange.delivery import Outcome
+from server.exchange.ground import Ground, InForce
+from server.exchange.history import History, stored, texts_of
 from server.exchange.people import OPERATOR
+from server.exchange.standing import can_answer, left_at, standing_at
 from server.policy.lint import PolicyRefused, lint
 from server.policy.load import load_texts
-from server.store.tables import InForceRow, RevisionRow
+from server.policy.plan import Plan, plan
+from server.policy.revision import revision as revision_of
+from server.store import Tx
+from server.store.tables import ApprovalRow, InForceRow, ProposalRow, RevisionRow, SignatureRow, SuspensionRow
 
 
 class Revisions:
-    """Puts policy revisions in force and keeps the text of each."""
+    """The life of a proposal, and the revision that comes of it."""
 
     def __init__(self, ground: Ground) -> None:
-        self._ground = ground
+        self._ground, self._asking, self.history = ground, Asking(ground), History(ground)
 
-    def apply(self, files: Mapping[str, str], *, by: str) -> str:
-        """Put the set of these files in force; the sentence to print. `by` is a person's id, or "operator".
+    # -- the first one
 
-        Raises PolicyInvalid with every problem, PolicyRefused with every error; Missing or Forbidden when `by` may not.
+    def found(self, files: Mapping[str, str], *, vouched_by: Sequence[str]) -> str:
+        """Put the first revision in force; there is no quorum yet, so people of the set vouch for it by name.
+
+        Raises PolicyInvalid, PolicyRefused with every lint error; Missing or Forbidden for a voucher who may not;
+        Refused when a revision is in force already.
         """
         policy = load_texts(files)
-        self._may_apply(policy, by)
-        errors = [
-            finding for finding in lint(policy, self._ground.now()) if finding.is_error and not finding.only_closes
-        ]
+        vouchers = tuple(sorted({_voucher(policy, person).id for person in vouched_by}))
+        if not vouchers:
+            raise Refused("Nobody vouches for the first revision: name who does, with --vouched-by PERSON.")
+        errors = [f for f in lint(policy, self._ground.now()) if f.is_error and not f.only_closes]
         if errors:
             raise PolicyRefused(errors)
         prepared = self._ground.prepared(policy)
-        label = policy.policy.version
         with self._ground.transaction() as tx:
             row = tx.session.exec(select(InForceRow).order_by(col(InForceRow.number).desc()).limit(1)).first()
             if row is not None and row.revision == prepared.revision:
-                return f"Revision {prepared.revision[:12]} (version {label}) was in force already; nothing changed."
-            if tx.session.get(RevisionRow, prepared.revision) is None:
-                text = json.dumps(dict(files), ensure_ascii=False, sort_keys=True)
-                tx.session.add(RevisionRow(id=prepared.revision, label=label, files=text))
-                tx.session.flush()
-            tx.session.add(InForceRow(revision=prepared.revision, at=tx.now, by=by))
-            tx.revision = prepared.revision
-            before = row.revision if row else None
-            facts = {"revision": prepared.revision, "label": label, "before": before}
-            tx.record(Event("policy.applied", by, (), facts))
+                return f"Revision {prepared.revision[:12]} (version {policy.policy.version}) was in force already."
+            if row is not None:
+                raise Refused("A policy is in force already: propose this one instead.", code="FOUNDED_ALREADY")
+            facts: dict[str, Fact] = {"vouched_by": vouchers}
+            self._put(tx, prepared, files, by=",".join(vouchers), event=("policy.founded", OPERATOR, vouchers, facts))
+        self._ground.refresh()
+        return (
+            f"Revision {prepared.revision[:12]} (version {policy.policy.version}) is in force; "
+            f"{' and '.join(vouchers)} vouched for it."
+        )
+
+    # -- proposing
+
+    def plan(self, files: Mapping[str, str], *, by: str) -> Plan:
+        """What the set of these files would change, and who would have to agree. Raises PolicyInvalid; Missing."""
+        policy = load_texts(files)
+        if by != OPERATOR:
+            self._ground.person(by)
+        with self._ground.store.reading() as session:
+            base = self._ground.in_force_at(session).policy
+            return plan(base, policy, standing_at(self._ground, session))
+
+    def propose(self, files: Mapping[str, str], *, by: str) -> ProposalView:
+        """Ask its approvers to agree to the set of these files. `by`: a person whose role has policy.propose.
+
+        Errors of lint are refused, but for a proposal that only takes away; those that the set in force has already
+        may stay. Raises PolicyInvalid, PolicyRefused, Refused (LABEL_NOT_MOVED, NOTHING_CHANGED), Missing, Forbidden.
+        """
+        policy = load_texts(files)
+        self._proposer(by)
+        revision = revision_of(policy)
+        with self._ground.transaction() as tx:
+            person = self._ground.acting(tx.session, by)
+            base = self._ground.in_force_at(tx.session)
+            if base.revision == revision:
+                raise Refused("This is what is in force: there is nothing to propose.", code="NOTHING_CHANGED")
+            same = self._open_with(tx.session, revision)
+            if same is not None:
+                return self._asking.view(tx.session, same, person)
+            self.history.require_moved_label(tx.session, base.policy, policy, revision)
+            planned = plan(base.policy, policy, standing_at(self._ground, tx.session))
+            if planned.errors and not planned.only_removing:
+                raise PolicyRefused(planned.errors)
+            row = ProposalRow(
+                id=tx.next_id("P", tx.now.year), revision=revision, label=planned.label, base=planned.base,
+                files=stored(files), consequences=consequences_text(planned), needs=needs_text(planned),
+                document_sha256=planned.document_sha256, by=by, at=tx.now,
+            )  # fmt: skip
+            tx.session.add(row)
+            tx.session.flush()
+            facts: dict[str, Fact] = {
+                "revision": revision, "label": row.label, "base": row.base, "classes": planned.classes,
+                "document": row.document_sha256,
+            }  # fmt: skip
+            self._asking.tell(tx, row, about=tx.record(Event("policy.proposed", by, (row.id,), facts)))
+            return self._asking.view(tx.session, row, person)
+
+    def rollback(self, name: str, *, by: str) -> ProposalView:
+        """Propose a revision that was in force earlier (its hash, the beginning of it, or its label) once more."""
+        return self.propose(self.history.files(name), by=by)
+
+    # -- answering
+
+    def approve(self, person_id: str, proposal_id: str, *, via: str) -> Outcome:
+        """One person's own approval. Raises Missing, Forbidden; Refused when it is not open any more."""
+        with self._ground.transaction() as tx:
+            person, row = self._answering(tx, person_id, proposal_id)
+            given = tx.session.get(ApprovalRow, (row.id, person.id))
+            if given is not None and given.answer == APPROVED:
+                words = clock_words(given.at, tx.now)
+                return Outcome(f"You approved {row.id} already, {words}.", changed=False)
+            if given is not None:
+                raise Refused(f"You refused {row.id}. Whoever proposed it can propose it again.", code="ANSWERED")
+            tx.session.add(
+                ApprovalRow(
+                    proposal=row.id, person=person.id, member=person.member, answer=APPROVED, via=via, at=tx.now
+                )
+            )
+            tx.session.flush()
+            facts: dict[str, Fact] = {"revision": row.revision, "via": via, "member": person.member}
+            if changes_text(row):
+                facts["document"] = row.document_sha256
+            self._asking.tell(tx, row, about=tx.record(Event("policy.approved", person.id, (row.id,), facts)))
+            missing = self._asking.missing(tx.session, row)
+        rest = f"It still needs {'; '.join(missing)}." if missing else "The quorum is there: it can be applied now."
+        return Outcome(f"You approved {proposal_id}. {rest}", changed=True)
+
+    def refuse(self, person_id: str, proposal_id: str, reason: str, *, via: str) -> Outcome:
+        """A refusal, also in the place of an earlier approval of one's own.
+
+        It ends the proposal when its person leads a member without whose lead it cannot be; else it is shown.
+        """
+        tidy = guard.reason(reason)
+        with self._ground.transaction() as tx:
+            person, row = self._answering(tx, person_id, proposal_id)
+            given = tx.session.get(ApprovalRow, (row.id, person.id))
+            if given is not None and given.answer == REFUSED:
+                return Outcome(f"You refused {row.id} already.", changed=False)
+            one, wanted = (
+                approver(self._ground.in_force_at(tx.session).policy, person),
+                self._asking.wanted(tx.session, row),
+            )
+            ends = (one.leads and one.member in wanted.leads_of) or (one.signs and one.member in wanted.signatories)
+            answer = given or ApprovalRow(
+                proposal=row.id, person=person.id, member=person.member, answer=REFUSED, via=via, at=tx.now
+            )
+            answer.answer, answer.reason, answer.via, answer.at = REFUSED, tidy, via, tx.now
+            tx.session.add(answer)
+            if ends:
+                row.status, row.ended_at = "refused", tx.now
+                tx.session.add(row)
+            tx.session.flush()
+            facts: dict[str, Fact] = {
+                "revision": row.revision, "via": via, "member": person.member, "ends": ends,
+                "reason": guard.short_hash(tidy.encode()),
+            }  # fmt: skip
+            self._asking.tell(tx, row, about=tx.record(Event("policy.refused", person.id, (row.id,), facts)))
+        rest = "That ends it: without your organisation it cannot be." if ends else "It is shown to the others."
+        return Outcome(f"You refused {proposal_id}. {rest}", changed=True)
+
+    def withdraw(self, person_id: str, proposal_id: str, *, via: str) -> Outcome:
+        """Whoever proposed it takes it back. Raises Forbidden for anybody else."""
+        with self._ground.transaction() as tx:
+            person = self._ground.acting(tx.session, person_id)
+            row = self._open(tx.session, proposal_id)
+            if row.by != person.id:
+                raise Forbidden(f"{row.by} proposed {row.id}; only they can withdraw it.")
+            self._end(tx, row, "withdrawn", actor=person.id, facts={"via": via})
+        return Outcome(f"{proposal_id} is withdrawn; nothing changes.", changed=True)
+
+    # -- putting in force
+
+    def apply(self, proposal_id: str, *, by: str) -> str:
+        """Put a proposal with its quorum in force, for every running server at once; the sentence to print.
+
+        `by`: the operator, or a person who may propose or approve. Raises Refused with what is missing in words
+        (QUORUM_MISSING), or when another revision came first (OVERTAKEN); Misconfigured when its text was changed.
+        """
+        with self._ground.store.reading() as session:
+            self._applier(session, by)
+            prepared = self._prepared(self._row(session, proposal_id))
+        label = prepared.policy.policy.version
+        with self._ground.transaction() as tx:
+            row = self._row(tx.session, proposal_id)
+            if row.status == "applied":
+                return f"{row.id} was applied already (revision {row.revision[:12]}, version {label})."
+            self._require_ready(tx.session, row)
+            signers = self._asking.approvers(tx.session, row)
+            row.status, row.ended_at = "applied", tx.now
+            tx.session.add(row)
+            names = tuple(sorted(one.person for one in signers))
+            facts: dict[str, Fact] = {"proposal": row.id, "approved_by": names, "before": row.base}
+            about = self._put(tx, prepared, texts_of(row.files), by=by, event=("policy.applied", by, (row.id,), facts))
+            if changes_text(row):
+                self._sign(tx, row, prepared.policy, [one.person for one in signers if one.signs])
+            self._asking.tell(tx, row, about=about)
+            self._overtake(tx, row)
         self._ground.refresh()
         return f"Revision {prepared.revision[:12]} (version {label}) is in force."
 
-    def _may_apply(self, policy: PolicySet, by: str) -> None:
-        """The set in force says who may replace it; where there is none, the set itself says who may begin."""
+    def open_proposal(self, files: Mapping[str, str]) -> str:
+        """The id of the open proposal with exactly this content. Raises Missing when nobody proposed it."""
+        revision = revision_of(load_texts(files))
+        with self._ground.store.reading() as session:
+            row = self._open_with(session, revision)
+        if row is None:
+            raise Missing(
+                "Nobody has proposed this content: `safehand policy propose DIR --by PERSON` asks for its approval."
+            )
+        return row.id
+
+    # -- reading
+
+    def proposals(self, person_id: str) -> tuple[ProposalView, ...]:
+        """Every proposal, open ones first, then the newest. Raises Forbidden for whom they are no business of."""
+        with self._ground.store.reading() as session:
+            person = self._reader(person_id)
+            rows = session.exec(select(ProposalRow).order_by(col(ProposalRow.id).desc())).all()
+            ordered = sorted(rows, key=lambda row: row.status != "open")
+            return tuple(self._asking.view(session, row, person) for row in ordered)
+
+    def proposal(self, person_id: str, proposal_id: str) -> ProposalView:
+        """One proposal. Raises Missing when there is none."""
+        with self._ground.store.reading() as session:
+            return self._asking.view(session, self._row(session, proposal_id), self._reader(person_id))
+
+    # -- inside
+
+    def _put(
+        self,
+        tx: Tx,
+        prepared: InForce,
+        files: Mapping[str, str],
+        *,
+        by: str,
+        event: tuple[str, str, tuple[str, ...], dict[str, Fact]],
+    ) -> int:
+        """The revision's text is kept, it is in force, and its entry is the first one under it."""
+        label = prepared.policy.policy.version
+        if tx.session.get(RevisionRow, prepared.revision) is None:
+            tx.session.add(RevisionRow(id=prepared.revision, label=label, files=stored(files)))
+            tx.session.flush()
+        tx.session.add(InForceRow(revision=prepared.revision, at=tx.now, by=by))
+        tx.session.flush()
+        tx.revision = prepared.revision
+        kind, actor, subjects, facts = event
+        told = {**facts, "revision": prepared.revision, "label": label, "document": prepared.policy.document_sha256}
+        return tx.record(Event(kind, actor, subjects, told))
+
+    def _require_ready(self, session: Session, row: ProposalRow) -> None:
+        if row.status != "open":
+            raise Refused(f"{row.id} is {row.status}; it cannot be applied any more.", code="NOT_OPEN")
+        if self._ground.in_force_at(session).revision != row.base:
+            raise Refused(
+                f"Another revision came into force since {row.id} was proposed: propose it again.", code="OVERTAKEN"
+            )
+        missing = self._asking.missing(session, row)
+        if missing:
+            raise Refused(f"{row.id} cannot be applied yet: it needs {'; '.join(missing)}.", code="QUORUM_MISSING")
+
+    def _sign(self, tx: Tx, row: ProposalRow, policy: PolicySet, people: Sequence[str]) -> None:
+        """A lead who approved the new text has signed it for their member."""
+        withdrawn = {s.member for s in policy.agreement.signatures if s.state == "withdrawn"}
+        for answer in answers(tx.session, row):
+            known = tx.session.get(SignatureRow, (answer.member, row.document_sha256))
+            if answer.person not in people or known is not None or answer.member in withdrawn:
+                continue
+            tx.session.add(
+                SignatureRow(
+                    member=answer.member, document_sha256=row.document_sha256, person=answer.person,
+                    revision=row.revision, via=answer.via, at=tx.now,
+                )
+            )  # fmt: skip
+            tx.session.flush()
+            facts: dict[str, Fact] = {"document": row.document_sha256, "member": answer.member, "via": answer.via}
+            tx.record(Event("agreement.signed", answer.person, (row.id,), facts))
+
+    def _overtake(self, tx: Tx, applied: ProposalRow) -> None:
+        """Every other open proposal was worked out against what is no longer in force."""
+        for row in tx.session.exec(select(ProposalRow).where(ProposalRow.status == "open")).all():
+            self._end(tx, row, "overtaken", actor="exchange", facts={"by": applied.id})
+
+    def _end(self, tx: Tx, row: ProposalRow, status: str, *, actor: str, facts: Mapping[str, Fact]) -> None:
+        row.status, row.ended_at = status, tx.now
+        tx.session.add(row)
+        tx.session.flush()
+        about = tx.record(Event(f"policy.{status}", actor, (row.id,), {"revision": row.revision, **facts}))
+        self._asking.tell(tx, row, about=about)
+
+    def _prepared(self, row: ProposalRow) -> InForce:
+        policy = load_texts(texts_of(row.files))
+        if revision_of(policy) != row.revision:
+            raise Misconfigured(f"The stored text of {row.id} was changed; it is refused.")
+        return self._ground.prepared(policy)
+
+    def _row(self, session: Session, proposal_id: str) -> ProposalRow:
+        row = session.get(ProposalRow, proposal_id.strip().upper())
+        if row is None:
+            raise Missing(f"There is no proposal {proposal_id}.")
+        return row
+
+    def _open(self, session: Session, proposal_id: str) -> ProposalRow:
+        row = self._row(session, proposal_id)
+        if row.status != "open":
+            raise Refused(f"{row.id} is {row.status} already.", code="NOT_OPEN")
+        return row
+
+    def _open_with(self, session: Session, revision: str) -> ProposalRow | None:
+        query = select(ProposalRow).where(ProposalRow.revision == revision, ProposalRow.status == "open")
+        return session.exec(query).first()
+
+    def _answering(self, tx: Tx, person_id: str, proposal_id: str) -> tuple[Person, ProposalRow]:
+        person = self._ground.acting(tx.session, person_id)
+        row = self._open(tx.session, proposal_id)
+        if not can_answer(tx.session, self._ground.in_force_at(tx.session).policy, person):
+            raise Forbidden(
+                "Your role does not include approving changes of the policy, or your organisation has left."
+            )
+        return person, row
+
+    def _proposer(self, by: str) -> None:
+        """The set in force says who may propose; the operator names a person."""
+        if by == OPERATOR:
+            raise Forbidden("Say who proposes it: --by PERSON, an administrator of the policy in force.")
+        person = self._ground.person(by)
+        with self._ground.store.reading() as session:
+            gone = person.member in left_at(session)
+        if gone or not self._ground.policy.may(person, "policy.propose"):
+            raise Forbidden("This person's roles do not include policy.propose: an administrator proposes.")
+
+    def _applier(self, session: Session, by: str) -> None:
         if by == OPERATOR:
             return
-        judge = self._ground.policy if self._ground.has_policy else policy
-        person = judge.person(by)
-        if person is None or by in self._ground.suspended:
-            raise Missing("There is no such person, or they are suspended: name with --by who decided it.")
-        if not judge.may(person, "policy.propose"):
-            raise Forbidden("This person's roles do not include policy.propose: an administrator decides it.")
+        person = self._ground.in_force_at(session).policy.person(by)
+        if person is None or session.get(SuspensionRow, by) is not None:
+            raise Missing("There is no such person, or they are suspended: name with --by who applies it.")
+        policy = self._ground.in_force_at(session).policy
+        if person.member in left_at(session) or not (
+            policy.may(person, "policy.propose") or may_answer(policy, person)
+        ):
+            raise Forbidden("This person's roles include neither policy.propose nor policy.approve.")
+
+    def _reader(self, person_id: str) -> Person:
+        person, policy = self._ground.person(person_id), self._ground.policy
+        if not (may_answer(policy, person) or policy.may(person, "policy.propose") or "auditor" in person.roles):
+            raise Forbidden("Your role does not include the policy's changes.")
+        return person
+
+
+def _voucher(policy: PolicySet, person_id: str) -> Person:
+    person = policy.person(person_id)
+    if person is None:
+        raise Missing(f"The set has no person {person_id}: name a governance lead or an administrator of it.")
+    if not person.roles & {"governance_lead", "administrator"}:
+        raise Forbidden(f"{person_id} is neither a governance lead nor an administrator of the set.")
+    return person

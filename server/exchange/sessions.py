@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import base64
-import binascii
-import hashlib
 from dataclasses import dataclass
-from functools import lru_cache
 from ipaddress import ip_address
 
 from sqlmodel import Session
@@ -14,6 +10,9 @@ from sqlmodel import Session
 from server.domain.agreement import Member, Person, SshKey
 from server.domain.errors import Missing
 from server.exchange.ground import Ground
+from server.policy.public_keys import fingerprint
+
+__all__ = ["Sessions", "Visitor", "fingerprint", "key_of", "require_at"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,17 +24,6 @@ class Visitor:
     key: str
     label: str
     put_only: bool
-
-
-@lru_cache(maxsize=4096)
-def fingerprint(public: str) -> str:
-    """OpenSSH's SHA-256 fingerprint of one public key line; empty when it is no key."""
-    parts = public.split()
-    try:
-        blob = base64.b64decode(parts[1], validate=True)
-    except (IndexError, binascii.Error):
-        return ""
-    return "SHA256:" + base64.b64encode(hashlib.sha256(blob).digest()).decode().rstrip("=")
 
 
 def key_of(person: Person, key: str) -> SshKey | None:

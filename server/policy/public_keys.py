@@ -6,6 +6,7 @@ import base64
 import binascii
 import hashlib
 from collections.abc import Iterator
+from functools import lru_cache
 
 import asyncssh
 
@@ -33,6 +34,17 @@ def weak_keys(root: Node) -> Iterator[PolicyProblem]:
                 continue
             if sentence := gpg_objection(fingerprint.text, armored.text):
                 yield problem(armored.at, f"{label(root, loc)}.armored", sentence)
+
+
+@lru_cache(maxsize=4096)
+def fingerprint(public: str) -> str:
+    """OpenSSH's SHA-256 fingerprint of one public key line; empty when it is no key."""
+    parts = public.split()
+    try:
+        blob = base64.b64decode(parts[1], validate=True)
+    except (IndexError, binascii.Error):
+        return ""
+    return "SHA256:" + base64.b64encode(hashlib.sha256(blob).digest()).decode().rstrip("=")
 
 
 def ssh_objection(line: str) -> str | None:

@@ -12,7 +12,7 @@ import pytest
 from bot.relay import Later, Relay, Sent, Threads
 from server.exchange.outbox import Errand
 from tests.conftest import MakeGpgPerson, MakeSshKey
-from tests.small_exchange import SmallExchange, policy_files, small_exchange
+from tests.small_exchange import SmallExchange, policy_files, put_in_force, small_exchange
 
 
 @pytest.fixture(scope="module")
@@ -140,7 +140,7 @@ async def test_a_link_whose_key_was_withdrawn_is_silent_and_stands_in_nobodys_wa
             made.exchange.people.link_chat("slack", "T1", f"U-{person}", made.code(person))
         delivery = made.arrive()
         lines = dict(made.keys) | {"p-kent-1": ssh_key("a-new-laptop").public}
-        made.exchange.revisions.apply(policy_files(lines, gpg_person), by="operator")
+        put_in_force(made.exchange, policy_files(lines, gpg_person))
         now = time.time()
         first, second, third = (made.exchange.outbox.claim("slack", real=now, limit=1) for _ in range(3))
         assert first == ()

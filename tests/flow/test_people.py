@@ -13,7 +13,7 @@ from sqlmodel import select
 from server.domain.errors import Forbidden, Refused
 from server.store.tables import CodeRow
 from tests.conftest import MakeGpgPerson, MakeSshKey
-from tests.small_exchange import SmallExchange, policy_files, small_exchange
+from tests.small_exchange import SmallExchange, policy_files, put_in_force, small_exchange
 
 
 @pytest.fixture
@@ -29,7 +29,7 @@ def changed(here: SmallExchange, gpg_person: MakeGpgPerson, person: str, old: st
     start = people.index(f"id: {person}\n")
     at = people.index(old, start)
     files["people.yaml"] = people[:at] + new + people[at + len(old) :]
-    here.exchange.revisions.apply(files, by="operator")
+    put_in_force(here.exchange, files)
     here.exchange.refresh()
 
 

@@ -14,7 +14,7 @@ from server.domain.errors import Misconfigured, Missing, Refused, SafehandError
 from server.exchange import Exchange
 from server.exchange.arrivals import Arrival
 from tests.conftest import MakeGpgPerson, MakeSshKey
-from tests.small_exchange import TEMPLATES, SmallExchange, policy_files, records, small_exchange
+from tests.small_exchange import TEMPLATES, SmallExchange, policy_files, put_in_force, records, small_exchange
 
 POST16 = "post16-destinations/2026-11"
 KENT = ("post16-destinations", "2026-11", "kent")
@@ -92,7 +92,7 @@ def test_what_the_policy_no_longer_permits_is_not_released(here: SmallExchange, 
     here.send()
     files = policy_files(here.keys, gpg_person)
     files["agreement.yaml"] = files["agreement.yaml"].replace("status: APPROVED", "status: WITHDRAWN")
-    here.exchange.revisions.apply(files, by="operator")
+    put_in_force(here.exchange, files)
     here.release()
     assert here.exchange.views.received("p-kent-1") == ()
     view = here.exchange.views.sent_deliveries("p-essex-1")[0]

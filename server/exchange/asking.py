@@ -1,0 +1,173 @@
+"""What the approvers of a proposal are shown and told: its consequences, who answered what, what is still missing."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlmodel import Session, col, select
+
+from server.domain.agreement import Person, PolicySet
+from server.domain.notice import Button, Tone
+from server.domain.quorum import About, Approver, ChangeClass, Needs, approver, asked, needs
+from server.domain.schedule import clock_words
+from server.exchange.ground import Ground
+from server.exchange.standing import can_answer, left_at, signed_at
+from server.policy.plan import Plan, signatories
+from server.store import Tx
+from server.store.tables import ApprovalRow, NoticeRow, ProposalRow
+
+APPROVED, REFUSED = "approved", "refused"
+_SHOWN = 6
+_TONES: dict[str, Tone] = {"open": "attention", "applied": "good", "refused": "bad"}
+
+
+@dataclass(frozen=True, slots=True)
+class ProposalView:
+    """A proposal as one person sees it. `status`: open, applied, refused, withdrawn or overtaken."""
+
+    id: str
+    label: str
+    revision: str
+    status: str
+    by: str
+    at: datetime
+    lines: tuple[str, ...]
+    """Every consequence, as a sentence."""
+    classes: tuple[str, ...]
+    needs_words: str
+    """Where it stands, as a sentence: what is missing, or how it ended."""
+    answers: tuple[tuple[str, str, str, datetime], ...]
+    """(person, member, "approved" or "refused", when), in the order of the answers."""
+    document_sha256: str
+    changes_text: bool
+    buttons: tuple[Button, ...]
+
+
+class Asking:
+    """Reads proposals and writes the notices about them, inside the transaction that moves them."""
+
+    def __init__(self, ground: Ground) -> None:
+        self._ground = ground
+
+    def wanted(self, session: Session, row: ProposalRow) -> Needs:
+        """The quorum that the policy in force asks for this proposal, with who has signed and left by now."""
+        policy = self._ground.in_force_at(session).policy
+        signed = signatories(policy, signed_at(session))
+        return needs(policy, about_of(row), signed=signed, left=left_at(session))
+
+    def approvers(self, session: Session, row: ProposalRow) -> tuple[Approver, ...]:
+        """Who approved and whose approval counts now: whoever is suspended or has left since does not count."""
+        policy = self._ground.in_force_at(session).policy
+        people = [policy.person(answer.person) for answer in answers(session, row) if answer.answer == APPROVED]
+        return tuple(approver(policy, p) for p in people if p is not None and can_answer(session, policy, p))
+
+    def missing(self, session: Session, row: ProposalRow) -> tuple[str, ...]:
+        """What the quorum still lacks, as clauses; empty when it can be applied."""
+        return self.wanted(session, row).missing(self.approvers(session, row), self._ground.called)
+
+    def view(self, session: Session, row: ProposalRow, person: Person | None) -> ProposalView:
+        """The proposal with the buttons that this person may press."""
+        given = answers(session, row)
+        return ProposalView(
+            row.id, row.label, row.revision, row.status, row.by, row.at, lines_of(row),
+            tuple(kind.value for kind in ChangeClass if kind in about_of(row)), self._stands(session, row),
+            tuple((a.person, a.member, a.answer, a.at) for a in given), row.document_sha256, changes_text(row),
+            self._buttons(session, row, person, given) if person else (),
+        )  # fmt: skip
+
+    def tell(self, tx: Tx, row: ProposalRow, *, about: int) -> None:
+        """Everybody who is asked, everybody who answered, and who proposed it: one notice each, edited in place."""
+        policy = self._ground.in_force_at(tx.session).policy
+        given = answers(tx.session, row)
+        heard = {a.person for a in given} | {row.by}
+        wanted = self.wanted(tx.session, row) if row.status == "open" else None
+        people = asked(policy, wanted, left_at(tx.session)) if wanted else self._told(tx, row, policy)
+        for person in (*people, *(p for p in policy.people if p.id in heard and p not in people)):
+            self._notify(tx, row, person, given, about=about)
+
+    def _told(self, tx: Tx, row: ProposalRow, policy: PolicySet) -> tuple[Person, ...]:
+        """Who has the notice of this proposal already: how it ended is told to the same people."""
+        told = set(tx.session.exec(select(NoticeRow.person).where(NoticeRow.thread == thread_of(row))).all())
+        return tuple(person for person in policy.people if person.id in told)
+
+    def _notify(self, tx: Tx, row: ProposalRow, person: Person, given: list[ApprovalRow], *, about: int) -> None:
+        lines, policy = lines_of(row), self._ground.in_force_at(tx.session).policy
+        facts = {
+            "id": row.id, "label": row.label, "by": row.by, "status": row.status,
+            "stands": self._stands(tx.session, row),
+            "first": lines[0] if lines else "Nothing changes but the label.", "more": len(lines) - 1,
+            "text": changes_text(row), "document": row.document_sha256[:12],
+            "signs": approver(policy, person).signs, "member": self._ground.called(person.member),
+        }  # fmt: skip
+        shown = [(f"Change {n}", line) for n, line in enumerate(lines[:_SHOWN], 1)]
+        if changes_text(row):
+            shown.append(("Document", row.document_sha256))
+        shown += [(a.person, f"{a.answer} {clock_words(a.at, tx.now)}") for a in given]
+        notice = self._ground.notices.notice(
+            "proposal", person=person.id, member=person.member, thread=thread_of(row), facts=facts,
+            tone=_TONES.get(row.status, "info"), shown=tuple(shown),
+            buttons=self._buttons(tx.session, row, person, given),
+        )  # fmt: skip
+        tx.notify(notice, about=about)
+
+    def _stands(self, session: Session, row: ProposalRow) -> str:
+        if row.status == "open":
+            missing = self.missing(session, row)
+            if missing:
+                return f"It needs {'; '.join(missing)}."
+            return "The quorum is there; it takes effect when an administrator applies it."
+        when = clock_words(row.ended_at, self._ground.now()) if row.ended_at else "an unknown time"
+        return {
+            "applied": f"Applied at {when}.",
+            "refused": f"Refused at {when}.",
+            "withdrawn": f"Withdrawn at {when}.",
+            "overtaken": f"Overtaken at {when}: another revision came into force. Propose it again.",
+        }[row.status]
+
+    def _buttons(
+        self, session: Session, row: ProposalRow, person: Person, given: list[ApprovalRow]
+    ) -> tuple[Button, ...]:
+        if row.status != "open" or not can_answer(session, self._ground.in_force_at(session).policy, person):
+            return ()
+        mine = next((answer.answer for answer in given if answer.person == person.id), None)
+        refuse = Button("refuse-change", "Refuse", row.id, "danger", asks_reason=True)
+        if mine == REFUSED:
+            return ()
+        return (refuse,) if mine else (Button("approve-change", "Approve", row.id, "primary"), refuse)
+
+
+def answers(session: Session, row: ProposalRow) -> list[ApprovalRow]:
+    """Every answer to the proposal, the earliest first."""
+    query = select(ApprovalRow).where(ApprovalRow.proposal == row.id)
+    return list(session.exec(query.order_by(col(ApprovalRow.at), col(ApprovalRow.person))).all())
+
+
+def thread_of(row: ProposalRow) -> str:
+    return f"proposal:{row.id}"
+
+
+def consequences_text(plan: Plan) -> str:
+    """What the plan said, as it is stored: a list of [kind, sentence], and whether the signed text changes."""
+    told = [[one.kind, one.sentence] for one in plan.consequences]
+    return json.dumps({"changes_text": plan.changes_text, "lines": told}, ensure_ascii=False)
+
+
+def needs_text(plan: Plan) -> str:
+    """The classes of change and the members that each is about, as they are stored."""
+    about = {kind.value: sorted(members) for kind, members in plan.about.items()}
+    return json.dumps({"about": about, "words": plan.needs_words}, ensure_ascii=False, sort_keys=True)
+
+
+def lines_of(row: ProposalRow) -> tuple[str, ...]:
+    return tuple(str(sentence) for _, sentence in json.loads(row.consequences)["lines"])
+
+
+def changes_text(row: ProposalRow) -> bool:
+    return bool(json.loads(row.consequences)["changes_text"])
+
+
+def about_of(row: ProposalRow) -> About:
+    """The classes that were worked out when it was proposed, against the revision that is still in force."""
+    return {ChangeClass(kind): frozenset(members) for kind, members in json.loads(row.needs)["about"].items()}

@@ -1,0 +1,192 @@
+"""The signed text of the agreement: a governance lead signs one text, by its hash, for their own member, once."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from sqlmodel import Session, col, select
+
+from server.domain.agreement import Member, Person, PolicySet, Signature
+from server.domain.errors import Forbidden, Refused
+from server.domain.ledger import Event, Fact
+from server.domain.notice import Button
+from server.domain.schedule import day_words, in_words
+from server.exchange.delivery import Outcome
+from server.exchange.ground import Ground
+from server.exchange.standing import left_at
+from server.store import Tx
+from server.store.tables import SignatureRow
+
+STATES = {
+    "block_missing": "not signed: the document has no signature block for it",
+    "blank": "not signed: its signature block is blank",
+    "named": "not signed: a signatory is named",
+    "withdrawn": "withdrawn",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class SignatureState:
+    """Where one member stands: block_missing, blank, named, signed, stale or withdrawn, with date and method."""
+
+    member: str
+    state: str
+    words: str
+
+
+@dataclass(frozen=True, slots=True)
+class DocumentView:
+    """The text in force as a person sees it; `sha256` is what a signature names."""
+
+    title: str
+    version: str
+    sha256: str
+    lines: tuple[str, ...]
+    states: tuple[tuple[str, str], ...]
+    """(member's name, where its signature stands)."""
+    buttons: tuple[Button, ...]
+
+
+class Signing:
+    """Shows the text in force and takes signatures of it."""
+
+    def __init__(self, ground: Ground) -> None:
+        self._ground = ground
+
+    def document(self, person_id: str) -> DocumentView:
+        """The text in force, every member's signature, and the button for whoever may sign. Raises Missing."""
+        person = self._ground.person(person_id)
+        policy = self._ground.policy
+        with self._ground.store.reading() as session:
+            found = states(session, policy)
+            gone = left_at(session)
+        mine = next((state for state in found if state.member == person.member), None)
+        can = mine is not None and mine.state not in {"signed", "withdrawn"} and person.member not in gone
+        return DocumentView(
+            policy.agreement.title,
+            policy.agreement.version,
+            policy.document_sha256,
+            tuple(_lines(policy)),
+            tuple((self._ground.called(state.member), state.words) for state in found),
+            (self._button(policy, person),) if can and signs(policy, person) else (),
+        )
+
+    def states(self) -> tuple[SignatureState, ...]:
+        """Every member's signature of the text in force, in the order of the members."""
+        with self._ground.store.reading() as session:
+            return states(session, self._ground.policy)
+
+    def sign(self, person_id: str, sha256: str, *, via: str) -> Outcome:
+        """Sign the text of this hash for the person's own member.
+
+        Raises Forbidden without agreement.sign, Refused when this is not the text in force (DOCUMENT_CHANGED) or the
+        member withdrew; a second signature changes nothing.
+        """
+        with self._ground.transaction() as tx:
+            person = self._ground.acting(tx.session, person_id)
+            policy = self._ground.in_force_at(tx.session).policy
+            member = self._ground.member(person.member)
+            self._require(tx.session, policy, person)
+            if sha256 != policy.document_sha256:
+                raise Refused(
+                    f"That is not the text in force any more: look at document {policy.document_sha256[:12]}… first.",
+                    code="DOCUMENT_CHANGED",
+                )
+            state = _state(tx.session, policy, member)
+            if state.state == "signed":
+                return Outcome(f"{member.called}: {state.words}.", changed=False)
+            if state.state == "withdrawn":
+                raise Refused(f"{member.called} withdrew from the agreement; the policy has to name it again first.")
+            self._signed(tx, policy, person, member, via)
+        return Outcome(
+            f"You signed document {sha256[:12]}… (version {policy.agreement.version}) for {member.called}.",
+            changed=True,
+        )
+
+    def _require(self, session: Session, policy: PolicySet, person: Person) -> None:
+        if not signs(policy, person):
+            raise Forbidden("Only a governance lead signs the agreement for their organisation.")
+        if person.member in left_at(session):
+            raise Forbidden("Your organisation has left the agreement.")
+
+    def _signed(self, tx: Tx, policy: PolicySet, person: Person, member: Member, via: str) -> None:
+        text, revision = policy.document_sha256, tx.revision
+        tx.session.add(
+            SignatureRow(
+                member=member.id, document_sha256=text, person=person.id, revision=revision, via=via, at=tx.now
+            )
+        )
+        tx.session.flush()
+        facts: dict[str, Fact] = {"document": text, "member": member.id, "via": via}
+        about = tx.record(Event("agreement.signed", person.id, (), facts))
+        told = {
+            "person": person.id,
+            "member": member.called,
+            "version": policy.agreement.version,
+            "document": text[:12],
+        }
+        for lead in policy.people_of(member.id, "governance_lead"):
+            notice = self._ground.notices.notice(
+                "signed", person=lead.id, member=member.id, thread=f"agreement:{text[:12]}", facts=told, tone="good",
+                shown=(("Document", text),),
+            )  # fmt: skip
+            tx.notify(notice, about=about)
+
+    def _button(self, policy: PolicySet, person: Person) -> Button:
+        name = self._ground.called(person.member)
+        return Button("sign-agreement", f"Sign for {name}", policy.document_sha256, "primary")
+
+
+def signs(policy: PolicySet, person: Person) -> bool:
+    """Whether the person may sign for their member."""
+    return "governance_lead" in person.roles and policy.may(person, "agreement.sign")
+
+
+def states(session: Session, policy: PolicySet) -> tuple[SignatureState, ...]:
+    """Every member's signature of the policy's text, as this transaction sees it."""
+    return tuple(_state(session, policy, member) for member in policy.members)
+
+
+def _state(session: Session, policy: PolicySet, member: Member) -> SignatureState:
+    """Withdrawn beats everything; a signature of this text, here or on paper, is one; of another text it is stale."""
+    written = next((s for s in policy.agreement.signatures if s.member == member.id), None)
+    if written is not None and written.state == "withdrawn":
+        on = f" on {day_words(written.on)}" if written.on else ""
+        return SignatureState(member.id, "withdrawn", f"{STATES['withdrawn']}{on}")
+    rows = session.exec(
+        select(SignatureRow).where(SignatureRow.member == member.id).order_by(col(SignatureRow.at))
+    ).all()
+    here = next((row for row in rows if row.document_sha256 == policy.document_sha256), None)
+    if here is not None:
+        return SignatureState(member.id, "signed", f"signed {in_words(here.at)} by {here.person} ({here.via})")
+    if written is not None and written.state == "signed":
+        return _paper(policy, member, written)
+    if rows:
+        return SignatureState(member.id, "stale", f"stale: signed an earlier text {in_words(rows[-1].at)}")
+    state = written.state if written is not None else "block_missing"
+    return SignatureState(member.id, state, STATES[state])
+
+
+def _paper(policy: PolicySet, member: Member, written: Signature) -> SignatureState:
+    on = f" on {day_words(written.on)}" if written.on else ""
+    method = f" ({written.method})" if written.method else ""
+    if written.document_sha256 == policy.document_sha256:
+        return SignatureState(member.id, "signed", f"signed{on}{method}")
+    text = f"text {written.document_sha256[:12]}…" if written.document_sha256 else "a text that it does not name"
+    return SignatureState(member.id, "stale", f"stale: signed {text}{on}{method}")
+
+
+def _lines(policy: PolicySet) -> Iterator[str]:
+    """What the text says, shortly: dates, members and whom they represent, exchanges and their columns."""
+    agreement = policy.agreement
+    until = f" until {day_words(agreement.in_force.until)}" if agreement.in_force.until else ""
+    yield f"In force from {day_words(agreement.in_force.from_)}{until}; reviewed by {day_words(agreement.review.due)}."
+    for member in policy.members:
+        names = [f"{a.name or a.la} ({a.la}, {a.capacity})" for a in member.represents]
+        yield f"{member.name}: {', '.join(names) or 'represents no authority'}."
+    for exchange in policy.exchanges:
+        members = "all members" if exchange.members == "all" else ", ".join(exchange.members)
+        schema = policy.schema_of(exchange)
+        columns = f"; columns {', '.join(column.name for column in schema.columns)}" if schema else ""
+        yield f"{exchange.title} (clause {exchange.clause}): between {members}{columns}."
