@@ -13,6 +13,7 @@ from pathlib import Path
 from server.exchange import Exchange
 from server.exchange.sessions import Visitor, fingerprint
 from server.policy.edit import PersonKeys, with_keys
+from server.policy.load import load_texts
 from tests.conftest import MakeGpgPerson, MakeSshKey
 from tests.conftest import _short_folder as short_folder
 
@@ -125,8 +126,10 @@ def put_in_force(exchange: Exchange, files: Mapping[str, str], *, by: str = "a-e
     highest = max((one.label for one in revisions.history.applied()), key=numbers)
     if numbers(planned.label) <= numbers(highest):
         files["policy.yaml"] = moved(files["policy.yaml"], highest)
-    if planned.changes_text and f"\nversion: {exchange.policy.agreement.version}\n" in files["agreement.yaml"]:
-        files["agreement.yaml"] = moved(files["agreement.yaml"], exchange.policy.agreement.version)
+    if planned.changes_text:
+        ever = {revisions.history.policy(one.revision).agreement.version for one in revisions.history.applied()}
+        if numbers(load_texts(files).agreement.version) <= numbers(max(ever, key=numbers)):
+            files["agreement.yaml"] = moved(files["agreement.yaml"], max(ever, key=numbers))
     proposal = revisions.propose(files, by=by)
     for person in sorted(exchange.policy.people, key=lambda p: ("governance_lead" not in p.roles, p.id.endswith("-2"))):
         if revisions.proposal(by, proposal.id).needs_words.startswith("The quorum"):
