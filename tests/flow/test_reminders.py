@@ -11,7 +11,7 @@ import pytest
 from server.domain.errors import Forbidden, Refused
 from server.exchange import Exchange
 from tests.conftest import MakeGpgPerson, MakeSshKey
-from tests.small_exchange import TEMPLATES, SmallExchange, policy_files, small_exchange
+from tests.small_exchange import TEMPLATES, SmallExchange, policy_files, put_in_force, small_exchange
 
 WHY = "The duty to report changes in September"
 
@@ -97,7 +97,7 @@ def with_registration_until(here: SmallExchange, gpg_person: MakeGpgPerson, day:
     if rest.startswith("\n  ico_valid_until:"):
         rest = rest[rest.index("\n", 1) :]
     files["members.yaml"] = f"{members[:end]}\n  ico_valid_until: {day}{rest}"
-    here.exchange.revisions.apply(files, by="operator")
+    put_in_force(here.exchange, files)
     here.exchange.refresh()
 
 
