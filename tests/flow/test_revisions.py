@@ -403,4 +403,4 @@ def test_a_tampered_proposal_is_refused(here: SmallExchange, files: dict[str, st
 def test_a_label_s_successor_is_found() -> None:
     """The helper of these tests moves what people would move."""
     assert moved("id: x\nversion: V2\n", "V2") == "id: x\nversion: V3\n"
-    assert moved("version: 2.0.9\n", "2.0.9") == "version: 2.1.10\n"
+    assert moved("version: 2.0.9\n", "2.0.9") == "version: 2.0.10\n"
