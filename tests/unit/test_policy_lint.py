@@ -110,7 +110,7 @@ DOCUMENT: list[tuple[str, str, str, Edits, str]] = [
      {"agreement.in_force": {"from": "2026-12-02", "until": "2029-08-31"}}, "from: 2026-12-02"),
     ("AGREEMENT_NOT_IN_FORCE", "warn", "agreement", {"agreement.in_force.until": "2026-11-30"}, "until: 2026-11-30"),
     ("AGREEMENT_WITHOUT_END", "warn", "agreement", {"agreement.in_force": {"from": "2026-09-01"}}, "from: 2026-09-01"),
-    ("TERM_REVIEW_MISMATCH", "warn", "agreement", 
+    ("TERM_REVIEW_MISMATCH", "warn", "agreement",
      {"agreement.in_force.term": "P2Y", "agreement.in_force.until": "2028-08-31"}, "due: 2029-08-31"),
     ("CHANNEL_NOT_AUTHORISED", "error", "agreement",
      {"agreement.approved_channels": [{"id": "nccis", "kind": "external"}]}, "id: nccis"),
