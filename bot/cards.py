@@ -25,6 +25,12 @@ _ESCAPES = {"&": "&amp;", "<": "&lt;", ">": "&gt;"}
 SURE = {
     "recall": ("Recall this delivery?", "The recipient can no longer collect it, and is told.", "Recall"),
     "discard": ("Discard this upload?", "What arrived is deleted; the recipient never sees it.", "Discard"),
+    "attest-destroyed": (
+        "Is everything destroyed?",
+        "You attest for your organisation that no copy is left of what it received here: not in its systems, not in "
+        "anybody's folders, not with its processors; backups too.",
+        "All destroyed",
+    ),
     "close-review": ("Is the review done?", "Every governance lead is told so.", "It is done"),
 }
 """What the chat itself asks before it sends the press: verb -> title, text, button."""
@@ -60,7 +66,7 @@ def notice_card(notice: Notice, notice_id: int, version: int) -> Card:
         elements = [_mrkdwn(f"*{escaped(label, 60)}* {escaped(value, FACT)}") for label, value in told]
         blocks.append({"type": "context", "elements": elements})
     if notice.buttons:
-        blocks.append(_actions(notice.buttons, notice_id, version))
+        blocks.append(_actions(notice.buttons, f"notice:{notice_id}:{version}"))
     return Card(_fallback(notice), tuple(blocks))
 
 
@@ -82,14 +88,22 @@ def reply_text(reply: Reply) -> str:
     return escaped(_MARK[reply.tone] + reply.text, SECTION)
 
 
+def reply_blocks(reply: Reply) -> tuple[Block, ...]:
+    """The same with its buttons below; empty when it has none and the text is enough."""
+    if not reply.buttons:
+        return ()
+    return (_section(_MARK[reply.tone] + reply.text), _actions(reply.buttons, "reply"))
+
+
 def modal(form: Form, private: str) -> Block:
     """A form as a modal view; `private` (up to 3000 characters) comes back with the answers."""
-    blocks = [_section(f"{form.title}\n{form.intro}"), *(_input(asked) for asked in form.fields)]
+    said = "\n".join(line for line in (form.title, form.intro, form.document) if line)
+    blocks = [_section(said), *(_input(asked) for asked in form.fields)]
     return {
         "type": "modal",
         "callback_id": f"safehand:{form.verb}",
         "private_metadata": private,
-        "title": _plain(form.subject, MODAL_TITLE),
+        "title": _plain(form.heading or form.subject, MODAL_TITLE),
         "submit": _plain(form.submit, MODAL_TITLE),
         "close": _plain("Back", MODAL_TITLE),
         "blocks": blocks,
@@ -114,14 +128,14 @@ def _plain(text: str, limit: int) -> Block:
     return {"type": "plain_text", "text": cut, "emoji": False}
 
 
-def _actions(buttons: Sequence[Button], notice_id: int, version: int) -> Block:
+def _actions(buttons: Sequence[Button], block_id: str) -> Block:
     elements = [_button(button) for button in buttons[:BUTTONS]]
     seen: dict[str, int] = {}
     for element in elements:
         times = seen[element["action_id"]] = seen.get(element["action_id"], 0) + 1
         if times > 1:
             element["action_id"] += f":{times}"
-    return {"type": "actions", "block_id": f"notice:{notice_id}:{version}", "elements": elements}
+    return {"type": "actions", "block_id": block_id, "elements": elements}
 
 
 def _button(button: Button) -> Block:

@@ -9,8 +9,7 @@ import hmac
 import re
 import secrets
 from collections import OrderedDict
-from collections.abc import Awaitable, Callable, Mapping
-from datetime import date
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -20,15 +19,24 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 from starlette.routing import BaseRoute, Route
 
-from bot.cards import facts
 from bot.conversation import ASKS, Buttons, Form, Reply
+from bot.pages import (
+    consequence_groups,
+    day_words,
+    delivery_line,
+    holds_first,
+    notice_item,
+    proposal_line,
+    sentence,
+    size_words,
+    waits,
+)
 from bot.relay import Threads
-from server.domain.delivery import Status
 from server.domain.errors import Busy, SafehandError
-from server.domain.schedule import clock_words, in_words
+from server.domain.schedule import in_words
 from server.exchange import Exchange
 from server.exchange.people import DeskSession
-from server.exchange.views import DeliveryView, NoticeView
+from server.exchange.signing import signs
 
 Handler = Callable[[Request], Awaitable[Response]]
 SignedIn = Callable[[Request, DeskSession], Awaitable[Response]]
@@ -49,17 +57,7 @@ SIGNED_IN_SECONDS = 12 * 3600
 REPLIES_KEPT = 500
 NOTICES_SHOWN = 50
 DELIVERIES_SHOWN = 50
-_BACK = re.compile(r"/desk(/colleagues|/delivery/D-\d{4}-\d{6,})?")
-_HOLDS = frozenset({"all-there", "discard"})
-_STATUS_TONE = {
-    Status.HELD: "attention",
-    Status.AVAILABLE: "attention",
-    Status.COLLECTED: "attention",
-    Status.QUERIED: "attention",
-    Status.ACKNOWLEDGED: "good",
-    Status.REJECTED: "bad",
-    Status.RECALLED: "bad",
-}
+_BACK = re.compile(r"/desk(/colleagues|/agreement|/changes(/P-\d{4}-\d{6,})?|/delivery/D-\d{4}-\d{6,})?")
 OLD_PAGE = "That page was too old, or it did not come from this desk. Nothing was changed. Please open the desk again."
 
 
@@ -102,6 +100,10 @@ class Desk:
             Route("/desk/out", self._posted(self._sign_out), methods=["POST"]),
             Route("/desk", self._signed_in(self._home), methods=["GET"]),
             Route("/desk/delivery/{delivery}", self._signed_in(self._delivery), methods=["GET"]),
+            Route("/desk/changes", self._signed_in(self._changes), methods=["GET"]),
+            Route("/desk/changes/{proposal}", self._signed_in(self._change), methods=["GET"]),
+            Route("/desk/agreement", self._signed_in(self._agreement), methods=["GET"]),
+            Route("/desk/agreement/text", self._signed_in(self._agreement_text), methods=["GET"]),
             Route("/desk/colleagues", self._signed_in(self._colleagues), methods=["GET"]),
             Route("/desk/do/{verb}/{subject}", self._signed_in(self._ask), methods=["GET"]),
             Route("/desk/do/{verb}/{subject}", self._posted(self._press), methods=["POST"]),
@@ -190,15 +192,17 @@ class Desk:
         notices = await self._threads.run(self._exchange.views.notices, person)
         received = await self._threads.run(self._exchange.views.received, person)
         sent = await self._threads.run(self._exchange.views.sent_deliveries, person)
-        waiting = sorted((view for view in notices if _waits(view)), key=_holds_first)
+        review = await self._threads.run(self._exchange.reviews.under_way, person)
+        waiting, now = sorted((view for view in notices if waits(view)), key=holds_first), self._exchange.now()
         return self._page(
             "home.html",
             session,
             request=request,
-            waiting=[self._shown(view) for view in waiting],
-            news=[self._shown(view) for view in notices if not _waits(view)][:NOTICES_SHOWN],
-            received=[self._line(view) for view in received[:DELIVERIES_SHOWN]],
-            sent=[self._line(view) for view in sent[:DELIVERIES_SHOWN]],
+            review=review,
+            waiting=[notice_item(view, now) for view in waiting],
+            news=[notice_item(view, now) for view in notices if not waits(view)][:NOTICES_SHOWN],
+            received=[delivery_line(view) for view in received[:DELIVERIES_SHOWN]],
+            sent=[delivery_line(view) for view in sent[:DELIVERIES_SHOWN]],
         )
 
     async def _delivery(self, request: Request, session: DeskSession) -> Response:
@@ -208,12 +212,63 @@ class Desk:
         for side, views in (("received", received), ("sent", sent)):
             view = next((view for view in views if view.id == wanted), None)
             if view is not None:
-                return self._page("delivery.html", session, request=request, side=side, line=self._line(view))
+                return self._page("delivery.html", session, request=request, side=side, line=delivery_line(view))
         return self._message(session, f"There is no delivery {wanted[:40]} that you may see.", 404)
 
     async def _colleagues(self, request: Request, session: DeskSession) -> Response:
         views = await self._threads.run(self._exchange.views.colleagues, session.person.id)
         return self._page("colleagues.html", session, request=request, colleagues=views)
+
+    async def _changes(self, request: Request, session: DeskSession) -> Response:
+        views = await self._threads.run(self._exchange.revisions.proposals, session.person.id)
+        return self._page("changes.html", session, request=request, lines=[proposal_line(view) for view in views])
+
+    async def _change(self, request: Request, session: DeskSession) -> Response:
+        """One proposal: what it would change for whom, who must agree, and the person's own answer."""
+        view = await self._threads.run(
+            self._exchange.revisions.proposal, session.person.id, request.path_params["proposal"]
+        )
+        return self._page(
+            "change.html",
+            session,
+            request=request,
+            line=proposal_line(view),
+            groups=consequence_groups(view.told),
+            answers=[
+                (self._named(person, member), answer, in_words(at), dict(view.reasons).get(person))
+                for person, member, answer, at in view.answers
+            ],
+            by=self._named(view.by),
+            signs=signs(self._exchange.policy, session.person),
+        )
+
+    async def _agreement(self, request: Request, session: DeskSession) -> Response:
+        """The text in force, everybody's signature, and the person's own."""
+        person, policy = session.person.id, self._exchange.policy
+        view = await self._threads.run(self._exchange.signing.document, person)
+        review = await self._threads.run(self._exchange.reviews.under_way, person)
+        return self._page(
+            "agreement.html",
+            session,
+            request=request,
+            view=view,
+            agreement=policy.agreement,
+            own=next((words for member, words in view.states if member == session.member.called), ""),
+            review=review,
+            may_ask=self._exchange.reviews.may_ask(person),
+        )
+
+    async def _agreement_text(self, request: Request, session: DeskSession) -> Response:
+        """The very bytes that a signature's hash is of."""
+        text = self._exchange.policy.document
+        return Response(text, media_type="text/plain; charset=utf-8", headers=HEADERS)
+
+    def _named(self, person_id: str, member_id: str = "") -> str:
+        """C. Cedar, Essex; the id of whom the policy does not have any more."""
+        policy = self._exchange.policy
+        person = policy.person(person_id)
+        member = policy.member(member_id or (person.member if person else ""))
+        return f"{person.name if person else person_id}{f', {member.called}' if member else ''}"
 
     async def _nothing_here(self, request: Request) -> Response:
         return self._message(None, "There is no such page on the desk.", 404)
@@ -262,20 +317,6 @@ class Desk:
 
     # -- rendering
 
-    def _shown(self, view: NoticeView) -> Mapping[str, object]:
-        lines = view.notice.text.splitlines()
-        when = clock_words(view.at, self._exchange.now())
-        return {
-            "notice": view.notice,
-            "facts": facts(view.notice),
-            "first": lines[0] if lines else "",
-            "more": lines[1:],
-            "at": when,
-        }
-
-    def _line(self, view: DeliveryView) -> dict[str, object]:
-        return {"view": view, "at": in_words(view.at), "tone": _STATUS_TONE.get(view.status, "info")}
-
     def _page(
         self,
         template: str,
@@ -286,8 +327,11 @@ class Desk:
         **facts: object,
     ) -> Response:
         said = self._recall_said(request, session) if request and session else None
-        here = request.url.path if request else "/desk"
-        html = self._env.get_template(template).render(session=session, said=said, here=here, **facts)
+        here = request.url.path if request else str(facts.get("back", "/desk"))
+        changes = session is not None and self._exchange.revisions.concern(session.person.id)
+        html = self._env.get_template(template).render(
+            session=session, said=said, here=here, shows_changes=changes, **facts
+        )
         return Response(html, status_code=status, media_type="text/html; charset=utf-8", headers=HEADERS)
 
     def _message(self, session: DeskSession | None, sentence: str, status: int) -> Response:
@@ -298,31 +342,6 @@ class Desk:
 
     def _redirect(self, where: str) -> Response:
         return RedirectResponse(where, status_code=303, headers=HEADERS)
-
-
-def size_words(size: int) -> str:
-    """Bytes as people read them: 28,462,080 bytes."""
-    return f"{size:,} byte{'' if size == 1 else 's'}"
-
-
-def day_words(day: str) -> str:
-    """Mon 1 Feb 2027 for 2027-02-01."""
-    parsed = date.fromisoformat(day)
-    return f"{parsed:%a} {parsed.day} {parsed:%b %Y}"
-
-
-def sentence(clause: str) -> str:
-    """A clause as a sentence of its own."""
-    return clause[:1].upper() + clause[1:] + ("" if clause.endswith((".", "?", "!")) else ".")
-
-
-def _waits(view: NoticeView) -> bool:
-    """Whether something is asked of the person, not only offered."""
-    return any(button.style == "primary" for button in view.notice.buttons)
-
-
-def _holds_first(view: NoticeView) -> bool:
-    return not any(button.verb in _HOLDS for button in view.notice.buttons)
 
 
 def _text(form: FormData, name: str) -> str:

@@ -24,9 +24,8 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
-from bot.cards import SURE, modal, notice_card, notice_of, reply_text
-from bot.conversation import Account, Buttons, Form, Reply, Words
-from bot.conversation.buttons import check
+from bot.cards import SURE, modal, notice_card, notice_of, reply_blocks, reply_text
+from bot.conversation import Account, Buttons, Form, Reply, Words, check
 from bot.conversation.words import HOW_TO_LINK
 from bot.relay import Later, Relay, Sent, Threads
 from server.domain.errors import Misconfigured, SafehandError
@@ -275,7 +274,8 @@ class SlackFront:
                 await ack()
             return
         tell: Callable[..., Awaitable[object]] = ack if in_time else respond
-        await tell(text=reply_text(reply), response_type="ephemeral")
+        blocks = {"blocks": list(reply_blocks(reply))} if reply.buttons else {}
+        await tell(text=reply_text(reply), response_type="ephemeral", **blocks)
 
     async def _said(self, body: Payload, req: AsyncBoltRequest) -> Reply | None:
         """The answer to a typed line; None when this very line was answered already."""

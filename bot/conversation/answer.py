@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
-from server.domain.notice import Tone
+from server.domain.notice import Button, Tone
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,6 +16,8 @@ class Reply:
     text: str
     tone: Tone = "info"
     changed: bool = False
+    buttons: tuple[Button, ...] = ()
+    """What the person can do about it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +54,10 @@ class Form:
     intro: str
     submit: str
     danger: bool = False
+    heading: str = ""
+    """A few words where there is room for no more; the subject if empty."""
+    document: str = ""
+    """The whole hash of the text that the answer signs or makes the text."""
     fields: tuple[Field, ...] = ()
     answers: Mapping[str, str] = field(default_factory=dict)
     errors: Mapping[str, str] = field(default_factory=dict)

@@ -6,98 +6,17 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 
-from bot.conversation.answer import Choice, Field, Form, Reply
+from bot.conversation.answer import Form, Reply
+from bot.conversation.questions import ASKS, QUESTIONS, check
 from server.domain import guard
 from server.domain.delivery import VISIBLE
-from server.domain.errors import Refused, SafehandError
+from server.domain.errors import SafehandError
 from server.exchange import Exchange
 from server.exchange.delivery import Outcome
+from server.exchange.signing import signs
 
-ASKS = frozenset(
-    {"problem", "recall", "discard", "suspend", "approve-ad-hoc", "refuse-ad-hoc", "review", "close-review"}
-)
-"""Verbs that ask something before they are carried out: a reason, or "are you sure?"."""
 _SUBJECT = re.compile(r"[A-Za-z0-9][A-Za-z0-9-]{0,63}")
-
-KIND = Field(
-    "kind",
-    "What would you like to do?",
-    "choice",
-    choices=(
-        Choice("queried", "Ask the sender about it", "You keep the file while the sender answers."),
-        Choice("rejected", "Reject it", "It leaves your inbox, and the sender is asked for a new file."),
-    ),
-)
-REASON = Field(
-    "reason",
-    "What is wrong?",
-    "text",
-    hint="A few words for the sender. No names, dates of birth or other personal data.",
-    max_length=guard.MAX_REASON,
-)
-WHY_APPROVED = replace(
-    REASON, label="Why must it go?", hint="For the record. No names, dates of birth or other personal data."
-)
-WHY_REFUSED = replace(REASON, label="Why not?")
-_QUESTIONS: Mapping[str, Form] = {
-    "approve-ad-hoc": Form(
-        "approve-ad-hoc",
-        "",
-        "Approve {0}?",
-        "It leaves the agreed schedule on your word: one file, to one member, for a limited time.",
-        "Approve",
-        fields=(WHY_APPROVED,),
-    ),
-    "refuse-ad-hoc": Form(
-        "refuse-ad-hoc",
-        "",
-        "Refuse {0}?",
-        "Nothing of it goes. Its sender is told why.",
-        "Refuse",
-        danger=True,
-        fields=(WHY_REFUSED,),
-    ),
-    "problem": Form("problem", "", "Problem with {0}", "The sender is told at once.", "Send", fields=(KIND, REASON)),
-    "recall": Form(
-        "recall",
-        "",
-        "Recall {0}?",
-        "The recipient can no longer collect it, and is told. A copy that was collected already cannot be called back.",
-        "Recall",
-        danger=True,
-    ),
-    "discard": Form(
-        "discard",
-        "",
-        "Discard {0}?",
-        "What arrived is deleted, and the recipient never sees it. Send the file again when you are ready.",
-        "Discard",
-        danger=True,
-    ),
-    "review": Form(
-        "review",
-        "",
-        "Ask for a review of the agreement?",
-        "Every governance lead is asked whether it still fits (clause 1).",
-        "Ask for it",
-        fields=(replace(REASON, label="What changed?", hint="A few words for the others, without personal data."),),
-    ),
-    "close-review": Form(
-        "close-review",
-        "",
-        "Is the review done?",
-        "Every governance lead is told so. What the review changes goes its own way, as a proposal.",
-        "The review is done",
-    ),
-    "suspend": Form(
-        "suspend",
-        "",
-        "Suspend {0}?",
-        "Their connections, desk sessions and chat links end at once. Two people are needed to lift it.",
-        "Suspend",
-        danger=True,
-    ),
-}
+GONE = "That button is no longer in use. Please open the latest message."
 
 
 class Buttons:
@@ -113,10 +32,22 @@ class Buttons:
             "discard": lambda who, what, _, via: exchange.delivery.discard(who, what, via=via),
             "approve-ad-hoc": lambda who, what, said, via: exchange.ad_hoc.approve(who, what, _why(said), via=via),
             "refuse-ad-hoc": lambda who, what, said, via: exchange.ad_hoc.refuse(who, what, _why(said), via=via),
+            "approve-change": lambda who, what, _, via: exchange.revisions.approve(who, what, via=via),
+            "refuse-change": lambda who, what, said, via: exchange.revisions.refuse(who, what, _why(said), via=via),
+            "sign-agreement": lambda who, what, _, via: exchange.signing.sign(who, what, via=via),
+            "attest-destroyed": lambda who, what, _, via: exchange.departures.attest(who, what, via=via),
             "review": lambda who, _, said, via: exchange.reviews.ask(who, _why(said), via=via),
             "close-review": lambda who, what, _, via: exchange.reviews.close(who, what, via=via),
             "suspend": lambda who, what, *_: exchange.people.suspend(what, by=who),
             "resume": lambda who, what, *_: exchange.people.resume(what, by=who),
+        }
+
+        self._fitted: Mapping[str, Callable[[str, str, Form], Reply | Form]] = {
+            "problem": self._about_delivery,
+            "suspend": self._about_person,
+            "approve-change": self._about_change,
+            "refuse-change": self._about_change,
+            "sign-agreement": self._about_text,
         }
 
     def press(
@@ -128,7 +59,7 @@ class Buttons:
         """
         carry_out = self._verbs.get(verb)
         if carry_out is None or _SUBJECT.fullmatch(subject) is None:
-            return Reply("That button is no longer in use. Please open the latest message.", "attention")
+            return Reply(GONE, "attention")
         if answers is None and verb in ASKS:
             return self.ask(person_id, verb, subject)
         asked = check(verb, subject, answers or {})
@@ -142,17 +73,64 @@ class Buttons:
 
     def ask(self, person_id: str, verb: str, subject: str) -> Reply | Form:
         """The question before this verb; changes nothing. A Reply when the verb is unknown or asks nothing."""
-        question = _QUESTIONS.get(verb)
+        question = QUESTIONS.get(verb)
         if question is None or _SUBJECT.fullmatch(subject) is None:
-            return Reply("That button is no longer in use. Please open the latest message.", "attention")
+            return Reply(GONE, "attention")
+        form = replace(question, subject=subject, title=question.title.format(subject))
+        fitted = self._fitted.get(verb)
         try:
-            settled = self._settled(person_id, subject) if verb == "problem" else None
-            called = self._called(person_id, subject) if verb == "suspend" else subject
+            return fitted(person_id, subject, form) if fitted else form
         except SafehandError as error:
             return Reply(error.sentence, "attention")
-        if settled is not None:
-            return settled
-        return replace(question, subject=subject, title=question.title.format(called))
+
+    # -- questions that say more about their subject
+
+    def _about_delivery(self, person_id: str, subject: str, form: Form) -> Reply | Form:
+        return self._settled(person_id, subject) or form
+
+    def _about_person(self, person_id: str, subject: str, form: Form) -> Form:
+        return replace(form, title=QUESTIONS["suspend"].title.format(self._called(person_id, subject)))
+
+    def _about_change(self, person_id: str, subject: str, form: Form) -> Reply | Form:
+        """Who approves a new text of the agreement signs it, and sees its hash before."""
+        view = self._exchange.revisions.proposal(person_id, subject)
+        if form.verb not in {button.verb for button in view.buttons}:
+            mine = next((answer for person, _, answer, _ in view.answers if person == person_id), None)
+            said = f"You {mine} {view.id} already. " if mine and view.status == "open" else f"{view.id}: "
+            return Reply(f"{said}{view.needs_words}", "info")
+        if form.verb != "approve-change" or not view.changes_text:
+            return form
+        policy = self._exchange.policy
+        person = policy.person(person_id)
+        member = policy.member(person.member) if person else None
+        if person is None or member is None or not signs(policy, person):
+            return replace(form, intro="It makes this the text that the members sign:", document=view.document_sha256)
+        return replace(
+            form,
+            intro=f"Approving signs this text for {member.called}, as soon as it is applied:",
+            document=view.document_sha256,
+            submit="Approve and sign",
+        )
+
+    def _about_text(self, person_id: str, subject: str, form: Form) -> Reply | Form:
+        """The exact hash that is signed, and for whom."""
+        view = self._exchange.signing.document(person_id)
+        if subject != view.sha256:
+            return Reply(
+                f"That is not the text in force any more; it is document {view.sha256[:12]}… now. Please look at it "
+                "first.",
+                "attention",
+            )
+        button = next((button for button in view.buttons if button.verb == form.verb), None)
+        if button is None:
+            return Reply("There is nothing for you to sign: your organisation has signed, or you may not.", "info")
+        return replace(
+            form,
+            title=f"{button.label}?",
+            intro=f"{view.title}, version {view.version}. You sign exactly the text with this SHA-256:",
+            heading="Sign the agreement",
+            document=view.sha256,
+        )
 
     def _problem(self, person_id: str, subject: str, answers: Mapping[str, str], via: str) -> Outcome:
         reason = guard.reason(_why(answers))
@@ -174,25 +152,3 @@ class Buttons:
 
 def _why(answers: Mapping[str, str]) -> str:
     return answers.get("reason", "")
-
-
-def check(verb: str, subject: str, answers: Mapping[str, str]) -> Form | None:
-    """None when the answers can be sent on; else the form again with what is wrong. Pure: a chat can ask at once."""
-    question = _QUESTIONS.get(verb)
-    if question is None or not question.fields:
-        return None
-    errors = {}
-    for asked in question.fields:
-        given = answers.get(asked.name, "")
-        if asked.kind == "choice" and given not in {choice.value for choice in asked.choices}:
-            errors[asked.name] = "Please choose one."
-        elif asked.kind == "text":
-            try:
-                guard.reason(given)
-            except Refused as error:
-                errors[asked.name] = error.sentence
-    if not errors:
-        return None
-    return replace(
-        question, subject=subject, title=question.title.format(subject), answers=dict(answers), errors=errors
-    )

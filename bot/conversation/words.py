@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 from bot.conversation.answer import Account, Reply
 from server.domain.delivery import Status
@@ -16,12 +17,16 @@ HOW_TO_LINK = (
 )
 HELP = (
     "/safehand status: what waits for you, and what you sent\n"
+    "/safehand changes: what is proposed, what it would change, and your answer\n"
+    "/safehand agreement: its text, who has signed it, and your signature\n"
     "/safehand review REASON: ask every governance lead whether the agreement still fits\n"
     "/safehand link CODE: tie this chat account to you; the code is in the folder link/ of your mailbox\n"
     "/safehand unlink: end that\n"
     "Everything here can also be done in your mailbox (attest/) and on the desk."
 )
 SHOWN = 10
+ANSWERED = 3
+"""How many proposals are shown with buttons at a time."""
 _WAITING = frozenset({Status.AVAILABLE, Status.COLLECTED, Status.QUERIED})
 _UNDER_WAY = frozenset({Status.SENT, Status.HELD, Status.AVAILABLE, Status.COLLECTED, Status.QUERIED})
 
@@ -49,6 +54,10 @@ class Words:
                     return Reply(unlinked, "good", changed=True)
                 case "status":
                     return self._status(account)
+                case "changes":
+                    return self._as_person(account, self._changes)
+                case "agreement":
+                    return self._as_person(account, self._agreement)
                 case "review":
                     return self._review(account, rest.strip().strip("`\"'“”"))
                 case "help" | "":
@@ -81,12 +90,44 @@ class Words:
         lines += _lines("Sent by you", sent, lambda view: f"to {view.recipient_name}")
         return Reply("\n".join(lines))
 
+    def _as_person(self, account: Account, answer: Callable[[str], Reply]) -> Reply:
+        person_id = self.who(account)
+        return Reply(HOW_TO_LINK, "attention") if person_id is None else answer(person_id)
+
     def _review(self, account: Account, reason: str) -> Reply:
         person_id = self.who(account)
         if person_id is None:
             return Reply(HOW_TO_LINK, "attention")
         asked = self._exchange.reviews.ask(person_id, reason, via=account.platform)
         return Reply(asked.sentence, "good" if asked.changed else "info", asked.changed)
+
+    def _changes(self, person_id: str) -> Reply:
+        """The open proposals with their consequences; buttons for the newest few."""
+        views = [view for view in self._exchange.revisions.proposals(person_id) if view.status == "open"]
+        if not views:
+            return Reply("No change of the agreement is proposed.", "good")
+        lines: list[str] = []
+        for view in views[:ANSWERED]:
+            lines += [f"{view.id}, version {view.label}, proposed by {view.by}:"]
+            lines += [f"• {line}" for line in view.lines[:SHOWN]]
+            lines += [f"• and {len(view.lines) - SHOWN} more, on the desk"] if len(view.lines) > SHOWN else []
+            lines += [f"Its text of the agreement: {view.document_sha256}"] if view.changes_text else []
+            lines += [view.needs_words]
+        if len(views) > ANSWERED:
+            lines += [f"And {len(views) - ANSWERED} more, on the desk."]
+        buttons = (
+            replace(button, label=f"{button.label} {view.id}") for view in views[:ANSWERED] for button in view.buttons
+        )
+        return Reply("\n".join(lines), "attention", buttons=tuple(buttons))
+
+    def _agreement(self, person_id: str) -> Reply:
+        """The text in force by its hash, every member's signature, and the button to sign."""
+        view, review = self._exchange.signing.document(person_id), self._exchange.reviews.under_way(person_id)
+        lines = [f"{view.title}, version {view.version}", f"Document: {view.sha256}"]
+        lines += [f"It is {review.words}"] if review else []
+        lines += [f"{member}: {words}" for member, words in view.states]
+        buttons = (*view.buttons, *(review.buttons if review else ()))
+        return Reply("\n".join(lines), "attention" if view.buttons else "info", buttons=buttons)
 
 
 def _lines(title: str, found: list[DeliveryView], partner: Callable[[DeliveryView], str]) -> list[str]:

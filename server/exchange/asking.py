@@ -43,6 +43,10 @@ class ProposalView:
     document_sha256: str
     changes_text: bool
     buttons: tuple[Button, ...]
+    told: tuple[tuple[str, str], ...] = ()
+    """(kind, sentence) of every consequence: `lines`, with what each is about."""
+    reasons: tuple[tuple[str, str], ...] = ()
+    """(person, reason) of every refusal."""
 
 
 class Asking:
@@ -74,7 +78,8 @@ class Asking:
             row.id, row.label, row.revision, row.status, row.by, row.at, lines_of(row),
             tuple(kind.value for kind in ChangeClass if kind in about_of(row)), self._stands(session, row),
             tuple((a.person, a.member, a.answer, a.at) for a in given), row.document_sha256, changes_text(row),
-            self._buttons(session, row, person, given) if person else (),
+            self._buttons(session, row, person, given) if person else (), told_of(row),
+            tuple((a.person, a.reason) for a in given if a.answer == REFUSED and a.reason),
         )  # fmt: skip
 
     def tell(self, tx: Tx, row: ProposalRow, *, about: int) -> None:
@@ -160,8 +165,13 @@ def needs_text(plan: Plan) -> str:
     return json.dumps({"about": about, "words": plan.needs_words}, ensure_ascii=False, sort_keys=True)
 
 
+def told_of(row: ProposalRow) -> tuple[tuple[str, str], ...]:
+    """(kind, sentence) of every consequence."""
+    return tuple((str(kind), str(sentence)) for kind, sentence in json.loads(row.consequences)["lines"])
+
+
 def lines_of(row: ProposalRow) -> tuple[str, ...]:
-    return tuple(str(sentence) for _, sentence in json.loads(row.consequences)["lines"])
+    return tuple(sentence for _, sentence in told_of(row))
 
 
 def changes_text(row: ProposalRow) -> bool:

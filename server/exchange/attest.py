@@ -3,18 +3,24 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import Literal
 
 from server.domain import guard
 from server.domain.errors import Refused
 from server.exchange.acknowledgement import Acknowledgements
 from server.exchange.ad_hoc import AdHoc
-from server.exchange.delivery import Deliveries
+from server.exchange.delivery import Deliveries, Outcome
+from server.exchange.revisions import Revisions
 from server.exchange.sessions import Sessions, Visitor
+from server.exchange.signing import Signing
 
-_NAME = re.compile(r"([cd]-\d{4}-\d{6,})\.([a-z-]+?)(?:\.txt)?", re.IGNORECASE)
+_NAME = re.compile(r"([cdp]-\d{4}-\d{6,}|agreement-[0-9a-f]{12})\.([a-z-]+?)(?:\.txt)?", re.IGNORECASE)
 WORDS = (
     "D-….acknowledged  D-….queried  D-….rejected (with the reason inside)  D-….recall  C-….all-there  C-….discard  "
-    "C-….approved  C-….refused (with the reason inside)"
+    "C-….approved  C-….refused (with the reason inside)  P-….approved  P-….refused (with the reason inside)  "
+    "agreement-….signed"
 )
 
 
@@ -22,10 +28,26 @@ class Attest:
     """Turns a one-word file into the act that it names."""
 
     def __init__(
-        self, sessions: Sessions, deliveries: Deliveries, acknowledgements: Acknowledgements, ad_hoc: AdHoc
-    ) -> None:
-        self._sessions, self._deliveries, self._acknowledgements = sessions, deliveries, acknowledgements
-        self._ad_hoc = ad_hoc
+        self, sessions: Sessions, deliveries: Deliveries, acknowledgements: Acknowledgements, ad_hoc: AdHoc,
+        revisions: Revisions, signing: Signing,
+    ) -> None:  # fmt: skip
+        self._sessions, self._acknowledgements, self._signing = sessions, acknowledgements, signing
+        self._with_reason: Mapping[tuple[str, str], Callable[..., Outcome]] = {
+            ("D", "queried"): partial(self._problem, "queried"),
+            ("D", "rejected"): partial(self._problem, "rejected"),
+            ("C", "approved"): ad_hoc.approve,
+            ("C", "refused"): ad_hoc.refuse,
+            ("P", "refused"): revisions.refuse,
+        }
+        self._alone: Mapping[tuple[str, str], Callable[..., Outcome]] = {
+            ("D", "acknowledged"): acknowledgements.acknowledge,
+            ("D", "recall"): deliveries.recall,
+            ("D", "recalled"): deliveries.recall,
+            ("C", "all-there"): deliveries.all_there,
+            ("C", "discard"): deliveries.discard,
+            ("P", "approved"): revisions.approve,
+            ("A", "signed"): self._sign,
+        }
 
     def __call__(self, visitor: Visitor, name: bytes, content: bytes) -> str:
         """The act's sentence. Raises Refused for a name that names none, with those there are."""
@@ -39,23 +61,22 @@ class Attest:
         if found is None:
             raise Refused(f"A file here is called one of: {WORDS}", code="ATTEST_UNKNOWN")
         subject, word = found[1].upper(), found[2].casefold()
-        if word in {"queried", "rejected"}:
-            kind = "queried" if word == "queried" else "rejected"
-            reason = _text(content)
-            return self._acknowledgements.problem(person, subject, kind, reason, via="sftp").sentence  # type: ignore[arg-type]
-        if word in {"approved", "refused"}:
-            answer = self._ad_hoc.approve if word == "approved" else self._ad_hoc.refuse
-            return answer(person, subject, _text(content), via="sftp").sentence
-        acts = {
-            "acknowledged": self._acknowledgements.acknowledge,
-            "recall": self._deliveries.recall,
-            "recalled": self._deliveries.recall,
-            "all-there": self._deliveries.all_there,
-            "discard": self._deliveries.discard,
-        }
-        if word not in acts:
-            raise Refused(f"A file here is called one of: {WORDS}", code="ATTEST_UNKNOWN")
-        return acts[word](person, subject, via="sftp").sentence
+        act = (subject[0], word)
+        if act in self._with_reason:
+            return self._with_reason[act](person, subject, _text(content), via="sftp").sentence
+        if act in self._alone:
+            return self._alone[act](person, subject, via="sftp").sentence
+        raise Refused(f"A file here is called one of: {WORDS}", code="ATTEST_UNKNOWN")
+
+    def _problem(
+        self, kind: Literal["queried", "rejected"], person: str, subject: str, reason: str, *, via: str
+    ) -> Outcome:
+        return self._acknowledgements.problem(person, subject, kind, reason, via=via)
+
+    def _sign(self, person: str, subject: str, *, via: str) -> Outcome:
+        """The text in force, named by the beginning of its hash; any other is refused by the verb."""
+        begins, text = subject.partition("-")[2].casefold(), self._signing.document(person).sha256
+        return self._signing.sign(person, text if text.startswith(begins) else begins, via=via)
 
 
 def _text(content: bytes) -> str:

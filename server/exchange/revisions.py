@@ -245,6 +245,14 @@ class Revisions:
             ordered = sorted(rows, key=lambda row: row.status != "open")
             return tuple(self._asking.view(session, row, person) for row in ordered)
 
+    def concern(self, person_id: str) -> bool:
+        """Whether this person may read them."""
+        try:
+            self._reader(person_id)
+        except (Forbidden, Missing):
+            return False
+        return True
+
     def proposal(self, person_id: str, proposal_id: str) -> ProposalView:
         """One proposal. Raises Missing when there is none."""
         with self._ground.store.reading() as session:

@@ -15,10 +15,13 @@ from server.domain.notice import Button, Notice
 from server.domain.schedule import current_period, open_periods
 from server.exchange.address import goes_to_everyone
 from server.exchange.approval import APPROVAL, approvers
+from server.exchange.asking import ProposalView
 from server.exchange.documents import Documents, Paper
 from server.exchange.ground import Ground
 from server.exchange.outbox_rows import still_listed
+from server.exchange.revisions import Revisions
 from server.exchange.sessions import Sessions, Visitor
+from server.exchange.signing import Signing
 from server.exchange.telling import approval_buttons, held_buttons, period_words, recipient_buttons, status_words
 from server.exchange.uploads import Uploads
 from server.store.tables import (
@@ -33,6 +36,15 @@ from server.store.tables import (
 )
 
 NOTICES_SHOWN = 200
+_WORDS = {
+    "acknowledge": "acknowledged",
+    "problem": "queried",
+    "approve-ad-hoc": "approved",
+    "refuse-ad-hoc": "refused",
+    "approve-change": "approved",
+    "refuse-change": "refused",
+}
+"""What a button is called as a file in attest/, where it is not its verb."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,8 +114,12 @@ class ColleagueView:
 class Views:
     """Reads for one visitor (SFTP) or one person (desk, chat). Blocks; use a thread."""
 
-    def __init__(self, ground: Ground, sessions: Sessions, uploads: Uploads, documents: Documents) -> None:
+    def __init__(
+        self, ground: Ground, sessions: Sessions, uploads: Uploads, documents: Documents, revisions: Revisions,
+        signing: Signing,
+    ) -> None:  # fmt: skip
         self._ground, self._sessions, self._uploads, self._documents = ground, sessions, uploads, documents
+        self._revisions, self._signing = revisions, signing
 
     def _may(self, visitor: Visitor, verb: Verb) -> bool:
         person = self._sessions.require(visitor)
@@ -281,16 +297,14 @@ class Views:
         if visitor.put_only:
             return ()
         person = self._sessions.require(visitor)
-        names: list[str] = []
-        for view in (*self.received(person.id), *self.sent_deliveries(person.id)):
-            words = {
-                "acknowledge": "acknowledged",
-                "problem": "queried",
-                "approve-ad-hoc": "approved",
-                "refuse-ad-hoc": "refused",
-            }
-            names += [f"{b.subject}.{words.get(b.verb, b.verb)}" for b in view.buttons]
+        buttons = [b for v in (*self.received(person.id), *self.sent_deliveries(person.id)) for b in v.buttons]
+        buttons += [b for view in self._open_changes(person) for b in view.buttons]
+        names = [f"{b.subject}.{_WORDS.get(b.verb, b.verb)}" for b in buttons]
+        names += [f"agreement-{b.subject[:12]}.signed" for b in self._signing.document(person.id).buttons]
         return (self._documents.text("HOW.txt", "mailbox/HOW.txt", {"names": list(dict.fromkeys(names))}),)
+
+    def _open_changes(self, person: Person) -> tuple[ProposalView, ...]:
+        return self._revisions.proposals(person.id) if self._revisions.concern(person.id) else ()
 
     def link(self, visitor: Visitor) -> tuple[Paper, ...]:
         """A one-time chat code and a one-time sign-in link; each is made when it is read."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from datetime import timedelta
 
 import pytest
@@ -12,54 +12,23 @@ from sqlmodel import select
 
 from server.domain.delivery import VISIBLE, Status
 from server.domain.errors import Forbidden, Missing, Refused, SafehandError
-from server.policy.load import load_texts
+from server.exchange.address import resolve
 from server.store.tables import AdHocRow, DeliveryRow
 from tests.conftest import MakeGpgPerson, MakeSshKey
 from tests.small_exchange import SmallExchange, policy_files, put_in_force, small_exchange
 
 PLACE = "safeguarding/2026-11"
 WHY = "Strategy meeting on Monday needs it"
-SAFEGUARDING = """
-- id: safeguarding
-  title: Safeguarding outside the schedule
-  short: Safeguarding
-  clause: "2.7"
-  purposes: [safeguarding]
-  obligation: ad_hoc
-  members: all
-  broadcast: true
-  content_inspection: none
-  completeness: trust
-  release_after: PT2M
-  ad_hoc: {approve_within: P2D, expires_after: P14D}
-"""
-
-
-def with_safeguarding(files: dict[str, str]) -> dict[str, str]:
-    """The set with an exchange outside the schedule, and every signature for the text that it then has."""
-    before = load_texts(files)
-    if before.exchange("safeguarding") is not None:
-        return files
-    files = files | {"exchanges.yaml": files["exchanges.yaml"] + SAFEGUARDING}
-    after = load_texts(files).document_sha256
-    return files | {"agreement.yaml": files["agreement.yaml"].replace(before.document_sha256, after)}
-
-
-@contextmanager
-def safeguarding(gpg_person: MakeGpgPerson, ssh_key: MakeSshKey, url: str = "") -> Iterator[SmallExchange]:
-    with small_exchange(gpg_person, ssh_key, url) as made:
-        put_in_force(made.exchange, with_safeguarding(policy_files(made.keys, gpg_person)))
-        yield made
 
 
 @pytest.fixture
 def here(request: pytest.FixtureRequest, gpg_person: MakeGpgPerson, ssh_key: MakeSshKey) -> Iterator[SmallExchange]:
     url = request.getfixturevalue("pg_url") if getattr(request, "param", "") == "postgresql" else ""
-    with safeguarding(gpg_person, ssh_key, url) as made:
+    with small_exchange(gpg_person, ssh_key, url) as made:
         yield made
 
 
-def asked_for(here: SmallExchange, *, to: str = "kent", name: str = "case.txt", content: bytes = b"a case") -> str:
+def asked_for(here: SmallExchange, *, to: str = "kent", name: str = "case.pdf", content: bytes = b"a case") -> str:
     """p-essex-1 puts a file outside the schedule; the consignment's id."""
     assert here.put("p-essex-1", f"{PLACE}/{to}/{name}", content)
     return here.exchange.views.sent_deliveries("p-essex-1")[0].consignment
@@ -122,8 +91,8 @@ def test_r026_with_it_exactly_one_recipient_gets_it(here: SmallExchange) -> None
 
 
 def test_r026_everyone_and_a_second_recipient_are_refused(here: SmallExchange) -> None:
-    """Even where the exchange says that it broadcasts; by any spelling of the path; while the first one stands."""
-    for path in (f"{PLACE}/everyone/case.txt", f"{PLACE}/everyone.txt", f"{PLACE}/NIL", f"{PLACE}/kent/NIL"):
+    """By any spelling of the path, and the same file to another member while the first one stands."""
+    for path in (f"{PLACE}/everyone/case.pdf", f"{PLACE}/everyone.pdf", f"{PLACE}/NIL", f"{PLACE}/kent/NIL"):
         with pytest.raises(Refused):
             here.put("p-essex-1", path, b"" if path.endswith("NIL") else b"a case")
     assert "everyone" not in here.exchange.views.outbox_folders(here.visitor("p-essex-1"), "safeguarding")
@@ -135,6 +104,15 @@ def test_r026_everyone_and_a_second_recipient_are_refused(here: SmallExchange) -
     here.exchange.ad_hoc.approve("g-essex", second, WHY, via="test")
     pass_(here, timedelta(minutes=3))
     assert of_kent(here) == [] and len(here.exchange.views.received("p-medway-1")) == 1
+
+
+def test_r026_it_goes_to_one_member_even_where_the_exchange_says_that_it_broadcasts(here: SmallExchange) -> None:
+    """A contradiction in the policy is decided for the narrower side."""
+    exchange = here.exchange.policy.exchange_by_id["safeguarding"].model_copy(update={"broadcast": True})
+    others = tuple(one for one in here.exchange.policy.exchanges if one.id != "safeguarding")
+    policy = here.exchange.policy.model_copy(update={"exchanges": (*others, exchange)})
+    with pytest.raises(Refused, match="one member at a time"):
+        resolve(policy, "essex", ("safeguarding", "2026-11", "everyone"), "case.pdf")
 
 
 def test_a_refusal_ends_it_and_says_why(here: SmallExchange) -> None:
@@ -179,7 +157,7 @@ def test_an_approval_needs_a_reason_without_personal_data(here: SmallExchange, r
 
 def test_nobody_approves_a_file_of_their_own(here: SmallExchange, gpg_person: MakeGpgPerson) -> None:
     """A sender who is a governance lead too is not asked, and is refused; where there is no other, so is the file."""
-    files = with_safeguarding(policy_files(here.keys, gpg_person))
+    files = policy_files(here.keys, gpg_person)
     people = files["people.yaml"]
     at = people.index("roles:", people.index("- id: p-essex-1\n"))
     files["people.yaml"] = people[:at] + people[at:].replace(
@@ -197,18 +175,16 @@ def test_nobody_approves_a_file_of_their_own(here: SmallExchange, gpg_person: Ma
     waivers = files["waivers.yaml"].replace("approved_by: g-essex", "approved_by: g-kent")
     put_in_force(here.exchange, files | {"people.yaml": alone, "waivers.yaml": waivers})
     with pytest.raises(Refused, match="names none"):
-        asked_for(here, name="another.txt", content=b"another case")
+        asked_for(here, name="another.pdf", content=b"another case")
 
 
 def test_an_exchange_that_becomes_ad_hoc_asks_for_what_has_not_gone(
     here: SmallExchange, gpg_person: MakeGpgPerson
 ) -> None:
     """Sent under the old rule, released under the new: it waits for approval, too."""
-    files = with_safeguarding(policy_files(here.keys, gpg_person))
-    before = load_texts(files).document_sha256
-    changed = {"exchanges.yaml": files["exchanges.yaml"].replace("obligation: ad_hoc", "obligation: on_request")}
-    after = load_texts(files | changed).document_sha256
-    changed["agreement.yaml"] = files["agreement.yaml"].replace(before, after)
+    files = policy_files(here.keys, gpg_person)
+    place = "exchanges/safeguarding.yaml"
+    changed = {place: files[place].replace("obligation: ad_hoc", "obligation: on_request")}
     put_in_force(here.exchange, files | changed)
     consignment = asked_for(here)
     put_in_force(here.exchange, files)
@@ -232,7 +208,7 @@ def test_sending_again_before_the_answer_leaves_one_question(here: SmallExchange
 
 def test_a_leads_answer_fits_into_a_small_file(here: SmallExchange, gpg_person: MakeGpgPerson) -> None:
     """C-….approved and C-….refused in /attest/, with the reason inside; HOW.txt names them."""
-    files = with_safeguarding(policy_files(here.keys, gpg_person))
+    files = policy_files(here.keys, gpg_person)
     people = files["people.yaml"]
     at = people.index("roles:", people.index("- id: p-essex-2\n"))
     files["people.yaml"] = people[:at] + people[at:].replace(
@@ -240,7 +216,7 @@ def test_a_leads_answer_fits_into_a_small_file(here: SmallExchange, gpg_person: 
     )
     put_in_force(here.exchange, files)
     lead = here.visitor("p-essex-2")
-    first, second = asked_for(here), asked_for(here, to="medway", name="b.txt", content=b"another")
+    first, second = asked_for(here), asked_for(here, to="medway", name="b.pdf", content=b"another")
     how = here.exchange.views.attest(lead)[0].content().decode()
     assert f"{first}.approved" in how and f"{second}.refused" in how
     with pytest.raises(Refused, match="give a reason"):
@@ -280,13 +256,13 @@ def test_no_order_of_acts_lets_it_go_without_approval(here: SmallExchange, seed:
 
     visitor, folder = here.visitor("p-essex-1"), tuple(f"{PLACE}/kent".split("/"))
     acts: list[Callable[[], object]] = [
-        lambda: here.put("p-essex-1", f"{PLACE}/kent/a.txt", rolled.choice([b"one", b"two"])),
-        lambda: here.put("p-essex-2", f"{PLACE}/kent/a.txt", rolled.choice([b"one", b"three"])),
-        lambda: here.put("p-essex-1", f"{PLACE}/kent/a.txt.sha256", b"0" * 64),
+        lambda: here.put("p-essex-1", f"{PLACE}/kent/a.pdf", rolled.choice([b"one", b"two"])),
+        lambda: here.put("p-essex-2", f"{PLACE}/kent/a.pdf", rolled.choice([b"one", b"three"])),
+        lambda: here.put("p-essex-1", f"{PLACE}/kent/a.pdf.sha256", b"0" * 64),
         an(lambda c: here.exchange.delivery.all_there("p-essex-1", c, via="test")),
         an(lambda c: here.exchange.delivery.discard("p-essex-1", c, via="test")),
         an(lambda c: here.exchange.ad_hoc.refuse("g-essex", c, WHY, via="test")),
-        lambda: here.exchange.amendments.remove(visitor, folder, b"a.txt"),
+        lambda: here.exchange.amendments.remove(visitor, folder, b"a.pdf"),
         lambda: pass_(here, timedelta(minutes=3)),
         lambda: pass_(here, timedelta(hours=30)),
     ]

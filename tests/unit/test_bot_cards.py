@@ -9,8 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bot.cards import BUTTON_LABEL, MODAL_TITLE, SECTION, escaped, modal, notice_card, notice_of, reply_text
-from bot.conversation import Form, Reply
-from bot.conversation.buttons import check
+from bot.conversation import Form, Reply, check
 from server.domain.notice import Button, Notice
 
 

@@ -1,0 +1,146 @@
+"""What is asked before a verb is carried out: a reason, a choice, or "are you sure?". Pure: a chat can ask at once."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+from bot.conversation.answer import Choice, Field, Form
+from server.domain import guard
+from server.domain.errors import Refused
+
+ASKS = frozenset(
+    {
+        "problem", "recall", "discard", "suspend", "approve-ad-hoc", "refuse-ad-hoc", "review", "close-review",
+        "approve-change", "refuse-change", "sign-agreement", "attest-destroyed",
+    }
+)  # fmt: skip
+"""Verbs that ask something before they are carried out: a reason, or "are you sure?"."""
+
+KIND = Field(
+    "kind",
+    "What would you like to do?",
+    "choice",
+    choices=(
+        Choice("queried", "Ask the sender about it", "You keep the file while the sender answers."),
+        Choice("rejected", "Reject it", "It leaves your inbox, and the sender is asked for a new file."),
+    ),
+)
+REASON = Field(
+    "reason",
+    "What is wrong?",
+    "text",
+    hint="A few words for the sender. No names, dates of birth or other personal data.",
+    max_length=guard.MAX_REASON,
+)
+WHY_APPROVED = replace(
+    REASON, label="Why must it go?", hint="For the record. No names, dates of birth or other personal data."
+)
+WHY_REFUSED = replace(REASON, label="Why not?")
+QUESTIONS: Mapping[str, Form] = {
+    "approve-ad-hoc": Form(
+        "approve-ad-hoc",
+        "",
+        "Approve {0}?",
+        "It leaves the agreed schedule on your word: one file, to one member, for a limited time.",
+        "Approve",
+        fields=(WHY_APPROVED,),
+    ),
+    "refuse-ad-hoc": Form(
+        "refuse-ad-hoc",
+        "",
+        "Refuse {0}?",
+        "Nothing of it goes. Its sender is told why.",
+        "Refuse",
+        danger=True,
+        fields=(WHY_REFUSED,),
+    ),
+    "problem": Form("problem", "", "Problem with {0}", "The sender is told at once.", "Send", fields=(KIND, REASON)),
+    "recall": Form(
+        "recall",
+        "",
+        "Recall {0}?",
+        "The recipient can no longer collect it, and is told. A copy that was collected already cannot be called back.",
+        "Recall",
+        danger=True,
+    ),
+    "discard": Form(
+        "discard",
+        "",
+        "Discard {0}?",
+        "What arrived is deleted, and the recipient never sees it. Send the file again when you are ready.",
+        "Discard",
+        danger=True,
+    ),
+    "review": Form(
+        "review",
+        "",
+        "Ask for a review of the agreement?",
+        "Every governance lead is asked whether it still fits (clause 1).",
+        "Ask for it",
+        fields=(replace(REASON, label="What changed?", hint="A few words for the others, without personal data."),),
+    ),
+    "close-review": Form(
+        "close-review",
+        "",
+        "Is the review done?",
+        "Every governance lead is told so. What the review changes goes its own way, as a proposal.",
+        "The review is done",
+    ),
+    "approve-change": Form(
+        "approve-change",
+        "",
+        "Approve {0}?",
+        "Your approval counts towards its quorum. It takes effect when it is applied.",
+        "Approve",
+    ),
+    "refuse-change": Form(
+        "refuse-change",
+        "",
+        "Refuse {0}?",
+        "Everybody who is asked can read your reason.",
+        "Refuse",
+        danger=True,
+        fields=(WHY_REFUSED,),
+    ),
+    "sign-agreement": Form("sign-agreement", "", "Sign the agreement?", "You sign exactly this text.", "Sign"),
+    "attest-destroyed": Form(
+        "attest-destroyed",
+        "",
+        "Is everything destroyed?",
+        "You attest for your organisation that no copy is left of what it received through this exchange: not in its "
+        "systems, not in anybody's folders, not with its processors; backups too.",
+        "All destroyed",
+        danger=True,
+    ),
+    "suspend": Form(
+        "suspend",
+        "",
+        "Suspend {0}?",
+        "Their connections, desk sessions and chat links end at once. Two people are needed to lift it.",
+        "Suspend",
+        danger=True,
+    ),
+}
+
+
+def check(verb: str, subject: str, answers: Mapping[str, str]) -> Form | None:
+    """None when the answers can be sent on; else the form again with what is wrong. Pure: a chat can ask at once."""
+    question = QUESTIONS.get(verb)
+    if question is None or not question.fields:
+        return None
+    errors = {}
+    for asked in question.fields:
+        given = answers.get(asked.name, "")
+        if asked.kind == "choice" and given not in {choice.value for choice in asked.choices}:
+            errors[asked.name] = "Please choose one."
+        elif asked.kind == "text":
+            try:
+                guard.reason(given)
+            except Refused as error:
+                errors[asked.name] = error.sentence
+    if not errors:
+        return None
+    return replace(
+        question, subject=subject, title=question.title.format(subject), answers=dict(answers), errors=errors
+    )
