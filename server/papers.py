@@ -49,13 +49,16 @@ def why_text(sentence: str, findings: Sequence[Finding], *, place: str, at: str)
 
 def why_csv(code: str, sentence: str, findings: Sequence[Finding]) -> str:
     """The same as a table for a spreadsheet. No cell begins with a character that a spreadsheet would run."""
+    return findings_csv(findings or [Finding(0, None, None, None, code, sentence, "", "refuse")])
+
+
+def findings_csv(findings: Sequence[Finding]) -> str:
+    """Findings as a table for a spreadsheet; line 0 is the whole file."""
     out = io.StringIO()
     writer = csv.writer(out)
     writer.writerow(["line", "column", "cell", "field", "rule", "severity", "what", "remedy"])
-    if not findings:
-        writer.writerow(["", "", "", "", code, "refuse", _tame(sentence), ""])
     for f in findings:
-        row = [f.line, f.column or "", f.cell or "", f.field or "", f.rule, f.severity, f.sentence, f.remedy]
+        row = [f.line or "", f.column or "", f.cell or "", f.field or "", f.rule, f.severity, f.sentence, f.remedy]
         writer.writerow([_tame(str(cell)) for cell in row])
     return out.getvalue()
 

@@ -22,6 +22,8 @@ TEMPLATES = ROOT / "templates"
 PEOPLE = ("p-essex-1", "p-essex-2", "p-kent-1", "p-kent-2", "p-medway-1")
 VOUCHERS = ("g-essex", "g-kent")
 START = datetime(2026, 12, 1, 9, 0, tzinfo=UTC)
+_IN_LETTERS = {ord("0") + n: letter for n, letter in enumerate("abcdefghij")}
+"""Names have no digits."""
 HEADER = b"given_name,family_name,dob,activity_code\r\n"
 
 
@@ -99,7 +101,8 @@ class SmallExchange:
 
 def records(rows: int, mark: str = "") -> bytes:
     """A record file of fictional people, header first."""
-    return HEADER + b"".join(b"Test,Person %s%d,2009-01-01,EDU\r\n" % (mark.encode(), n) for n in range(rows))
+    names = (f"{mark}{n}".translate(_IN_LETTERS) for n in range(rows))
+    return HEADER + "".join(f"Test,Person {name},2009-01-01,330\r\n" for name in names).encode()
 
 
 @contextmanager

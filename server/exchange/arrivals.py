@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
+from server.domain.agreement import PolicySet
 from server.domain.errors import Refused, SafehandError
 from server.exchange.address import Address
 from server.exchange.sessions import Visitor
@@ -84,6 +85,8 @@ class Target:
     keys: tuple[SealingKey, ...]
     left_out: tuple[tuple[str, str], ...]
     """Members of a broadcast that cannot receive, each with the sentence why."""
+    policy: PolicySet
+    """As it was in force."""
     resume: bool = False
     """The client opened it to go on with what it believes is here."""
 

@@ -69,6 +69,7 @@ class Deliveries:
         facts: dict[str, Fact] = {
             "exchange": consignment.exchange, "period": consignment.period, "sha256": consignment.sha256,
             "payload_sha256": consignment.payload_sha256, "size": consignment.size, "rows": consignment.rows,
+            "warnings": consignment.warnings,
             "recipients": consignment.recipients, "key": consignment.via_key, "hold": consignment.hold,
         }  # fmt: skip
         ids = (consignment.id, *(row.id for row in rows))

@@ -13,6 +13,7 @@ from server.exchange.approval import APPROVAL
 from server.exchange.delivery import Deliveries
 from server.exchange.ground import Ground
 from server.exchange.outbox_rows import checksum_of, deliveries_of
+from server.exchange.quality import warning_words
 from server.store import Tx
 from server.store.tables import ConsignmentRow, DeliveryRow, RefusalRow
 
@@ -108,7 +109,8 @@ class Dispatch:
         query = select(DeliveryRow).where(DeliveryRow.consignment == row.id).order_by(col(DeliveryRow.id))
         sent = ", ".join(f"{self._ground.called(d.recipient)} {d.id}" for d in tx.session.exec(query).all())
         count = f"{row.rows:,} record{'' if row.rows == 1 else 's'}, " if row.rows is not None else ""
-        text = f"Received {count}{row.size:,} bytes: {row.id} to {sent}."
+        warned = f"{warning_words(row.warnings)} (see receipts/), " if row.warnings else ""
+        text = f"Received {count}{warned}{row.size:,} bytes: {row.id} to {sent}."
         if row.hold:
             text += f" HELD: {row.hold_words} {_how(row)}"
         elif row.release_at > tx.now:

@@ -14,7 +14,9 @@ from server.domain.agreement import Person, PolicySet
 from server.domain.ledger import text_of
 from server.exchange.ground import Ground
 from server.exchange.people import People
+from server.exchange.quality import Quality
 from server.exchange.sessions import fingerprint
+from server.exchange.telling import period_words
 from server.store.tables import ConsignmentRow, DeliveryRow, KeyPacketRow, KeyProposalRow
 
 
@@ -39,6 +41,7 @@ class Documents:
     def __init__(self, ground: Ground, people: People) -> None:
         self._ground, self._people = ground, people
         self._sign = lru_cache(maxsize=2048)(ground.key.sign_detached)
+        self._quality = lru_cache(maxsize=512)(self._quality_texts)
         self.web_url = ""
         """Where the desk is; empty: none is offered."""
 
@@ -60,6 +63,7 @@ class Documents:
             "exchange": consignment.exchange,
             "period": consignment.period,
             "plaintext": {"sha256": consignment.sha256, "bytes": consignment.size, "rows": consignment.rows},
+            "quality": _quality_facts(consignment),
             "payload": {
                 "sha256": consignment.payload_sha256,
                 "bytes": consignment.payload_size,
@@ -94,6 +98,7 @@ class Documents:
             "exchange": consignment.exchange,
             "period": consignment.period,
             "plaintext": {"sha256": consignment.sha256, "bytes": consignment.size, "rows": consignment.rows},
+            "quality": _quality_facts(consignment),
             "payload_sha256": consignment.payload_sha256,
             "state": str(row.status),
             "times": {name: text_of(moment) if moment else None for name, moment in moments.items()},
@@ -107,6 +112,33 @@ class Documents:
             "exchange_key": self._ground.key.fingerprint,
         }
         return self._signed(f"{row.id}.receipt.json", document, consignment.received_at)
+
+    def quality(self, row: DeliveryRow, consignment: ConsignmentRow, stem: str) -> tuple[Paper, ...]:
+        """What the file was warned of, as text and as a table; nothing where nothing is to be said."""
+        if consignment.quality is None:
+            return ()
+        about = (consignment.exchange, consignment.period, consignment.member, row.recipient, consignment.revision)
+        text, table = self._quality(consignment.quality, row.id, *about)
+        at = row.available_at or consignment.received_at
+        return Paper.of(f"{stem}.quality.txt", text, at), Paper.of(f"{stem}.quality.csv", table, at)
+
+    def _quality_texts(
+        self, told: str, delivery: str, exchange: str, period: str, sender: str, recipient: str, revision: str
+    ) -> tuple[bytes, bytes]:
+        quality = Quality.from_json(told)
+        represented = {each.la for each in self._ground.of_revision(revision).member_by_id[recipient].represents}
+        facts = {
+            "quality": quality,
+            "delivery": delivery,
+            "title": self._ground.titled(exchange),
+            "period": period_words(period),
+            "sender": self._ground.called(sender),
+            "recipient": self._ground.called(recipient),
+            "percent": quality.verified_percent,
+            "relevant": quality.relevant(represented),
+        }
+        text = self.text("quality.txt", "mailbox/quality.txt", facts).content()
+        return text, papers.findings_csv(quality.findings).encode()
 
     def _signed(self, name: str, document: Mapping[str, object], at: datetime) -> Paper:
         return Paper(name, papers.signed_size(document), at, lambda: papers.signed(document, self._sign))
@@ -174,3 +206,9 @@ def _terms(policy: PolicySet, consignment: ConsignmentRow) -> dict[str, object]:
         "purposes": sorted(exchange.purposes) if exchange else [],
         "onward_disclosure": agreement.onward_disclosure,
     }
+
+
+def _quality_facts(consignment: ConsignmentRow) -> dict[str, object]:
+    """How many warnings the file was delivered with, in all and by rule."""
+    counts = dict(Quality.from_json(consignment.quality).counts) if consignment.quality else {}
+    return {"warnings": consignment.warnings, "by_rule": counts}

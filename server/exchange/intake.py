@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import timedelta
+from datetime import date, timedelta
 
 from sqlmodel import col, select
 
@@ -11,6 +11,7 @@ from server.domain import guard
 from server.domain.decision import Facts, Question, decide
 from server.domain.errors import Busy, Refused, SafehandError
 from server.domain.ledger import Event
+from server.domain.schedule import Period, add_months
 from server.exchange.address import Address, is_temporary, resolve
 from server.exchange.approval import approvers
 from server.exchange.arrivals import Arrival, Handle, Ignored, Small, Target, Upload
@@ -19,11 +20,13 @@ from server.exchange.dispatch import Dispatch
 from server.exchange.disposal import Disposal
 from server.exchange.ground import Ground, InForce
 from server.exchange.outbox_rows import latest
+from server.exchange.quality import Quality
 from server.exchange.refusals import Refusals
 from server.exchange.sessions import Sessions, Visitor, require_at
 from server.exchange.small_files import SmallFiles
 from server.exchange.uploads import Key, Uploads, key_of
 from server.records import RecordSummary, check_for
+from server.records import same_rules as records_same_rules
 from server.seal.envelope import Sealed, Sealing
 from server.seal.keyring import SealingKey
 from server.store import Tx
@@ -89,11 +92,10 @@ class Intake:
             return Small(visitor, address, name)
         self._approvable(visitor, address)
         staged = is_temporary(address, name)
-        recipients, keys, left_out = self._decided(
-            visitor, address, self._ground.in_force, self._ground.facts, tell=True
-        )
+        in_force = self._ground.in_force
+        recipients, keys, left_out = self._decided(visitor, address, in_force, self._ground.facts, tell=True)
         whole = Address(address.exchange, address.period, address.folder, recipients)
-        target = Target(visitor, whole, name, staged, keys, left_out, resume)
+        target = Target(visitor, whole, name, staged, keys, left_out, in_force.policy, resume)
         upload = self._begin(target, key)
         return Handle(upload)
 
@@ -144,10 +146,7 @@ class Intake:
     def _begin(self, target: Target, key: Key) -> Upload:
         self._uploads.make_way(key, target)
         exchange = target.address.exchange
-        schema = self._ground.policy.schema_of(exchange)
-        check = check_for(
-            exchange.content_inspection, schema.required if schema else (), schema.names if schema else ()
-        )
+        check = check_for(target.policy, exchange, target.visitor.member.id, due_day(target.address.period))
         draft = self._ground.spool.draft()
         upload = Upload(target, draft, check)
         taps: tuple[Callable[[bytes], None], ...] = () if exchange.content_inspection == "none" else (check.feed,)
@@ -350,12 +349,16 @@ class Intake:
         facts = self._ground.facts_at(tx.session)
         recipients, keys, _ = self._decided(target.visitor, target.address, in_force, facts, tell=False)
         same_keys = {key.fingerprint for key in keys} == {key.fingerprint for key in target.keys}
-        if recipients != target.address.recipients or not same_keys or exchange != target.address.exchange:
+        same_rules = exchange == target.address.exchange and records_same_rules(
+            target.policy, in_force.policy, target.address.exchange
+        )
+        if recipients != target.address.recipients or not same_keys or not same_rules:
             raise Refused("The agreement changed while the file was on its way; send it again.", code="POLICY_CHANGED")
 
     def _row(self, tx: Tx, upload: Upload, sealed: Sealed, summary: RecordSummary) -> ConsignmentRow:
         target = upload.target
         address, visitor = target.address, target.visitor
+        quality = Quality.of(summary)
         return ConsignmentRow(
             id="", person=visitor.person.id, member=visitor.member.id, via_key=visitor.key,
             exchange=address.exchange.id, period=str(address.period), folder=address.folder,
@@ -364,7 +367,13 @@ class Intake:
             payload_sha256=sealed.payload_sha256, payload_size=sealed.payload_size, received_at=tx.now,
             release_at=tx.now + address.exchange.release_after, staged=target.staged, revision=tx.revision,
             cut_words=_cut_words(upload, summary) if address.exchange.completeness == "ask" else None,
+            warnings=summary.warnings, quality=quality.to_json() if quality else None,
         )  # fmt: skip
+
+
+def due_day(period: Period) -> date:
+    """The day for which ages are counted: the last of the month in which the period is due."""
+    return add_months(period.opens, 1) - timedelta(days=1)
 
 
 def _cut_words(upload: Upload, summary: RecordSummary) -> str | None:

@@ -11,6 +11,7 @@ from server.domain.notice import Button, Tone
 from server.domain.schedule import Period, clock_words, day_words
 from server.exchange.approval import APPROVAL, NOT_APPROVED, approvers
 from server.exchange.ground import Ground
+from server.exchange.quality import warning_words
 from server.store import Tx
 from server.store.tables import AdHocRow, ConsignmentRow, DeliveryRow
 
@@ -153,6 +154,7 @@ class Telling:
             "period": period_words(consignment.period),
             "sender": self._ground.called(consignment.member),
             "rows": consignment.rows,
+            "warnings": warning_words(consignment.warnings),
             "size": consignment.size,
         }
 

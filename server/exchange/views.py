@@ -94,6 +94,7 @@ class DeliveryView:
     status: Status
     words: str
     rows: int | None
+    warnings: int
     size: int
     sha256: str
     at: datetime
@@ -209,8 +210,9 @@ class Views:
             name = f"{row.id}_{sender}_{exchange}_{period}.{_ending(consignment.name)}.gpg"
             size = len(packets.packets) + consignment.payload_size
             files.append(InboxFile(name, size, at, row.id, None))
-            paper = self._documents.manifest(row, consignment, packets, name)
-            files.append(InboxFile(paper.name, paper.size, at, row.id, paper))
+            manifest = self._documents.manifest(row, consignment, packets, name)
+            for paper in (manifest, *self._documents.quality(row, consignment, name.removesuffix(".gpg"))):
+                files.append(InboxFile(paper.name, paper.size, at, row.id, paper))
         return tuple(files)
 
     def _visible(self, visitor: Visitor) -> list[tuple[DeliveryRow, ConsignmentRow, KeyPacketRow]]:
@@ -270,14 +272,17 @@ class Views:
         return lines
 
     def receipts(self, visitor: Visitor) -> tuple[Paper, ...]:
-        """A signed receipt for every delivery that this member sent, and the ledger's head."""
+        """A signed receipt (and what it was warned of) for every delivery that this member sent; the ledger's head."""
         if not self._may(visitor, "receipts.read"):
             return ()
         papers = [self._documents.heads()]
         with self._ground.store.reading() as session:
             pairs = session.exec(_sent_by(visitor.member.id)).all()
         head = self._ground.store.head()
-        return (*papers, *(self._documents.receipt(row, consignment, head) for row, consignment in pairs))
+        for row, consignment in pairs:
+            papers.append(self._documents.receipt(row, consignment, head))
+            papers += self._documents.quality(row, consignment, row.id)
+        return tuple(papers)
 
     def refused(self, visitor: Visitor) -> tuple[Paper, ...]:
         """Why-files, as text and as a table."""
@@ -424,7 +429,8 @@ class Views:
             row.id, consignment.id, consignment.exchange, self._ground.titled(consignment.exchange),
             consignment.period, period_words(consignment.period), consignment.member,
             self._ground.called(consignment.member), row.recipient, name, row.status, words, consignment.rows,
-            consignment.size, consignment.sha256, row.available_at or consignment.received_at, row.use_by, buttons,
+            consignment.warnings, consignment.size, consignment.sha256,
+            row.available_at or consignment.received_at, row.use_by, buttons,
         )  # fmt: skip
 
     def colleagues(self, person_id: str) -> tuple[ColleagueView, ...]:

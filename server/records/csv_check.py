@@ -4,42 +4,46 @@ from __future__ import annotations
 
 import codecs
 import re
-from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from server.domain.findings import Finding, Severity, spreadsheet_cell
 from server.records import header as headers
-from server.records.rows import BLOCK, FIELD_LIMIT, Rows
+from server.records.cells import Cells
+from server.records.collected import Collected, by_line
+from server.records.header import Agreed
+from server.records.row_rules import RowFault
+from server.records.rows import BLOCK, FIELD_LIMIT, RECORD_LIMIT, Rows
 from server.records.signatures import LENGTH, binary, not_csv
 from server.records.summary import Bytes, RecordSummary
-
-LISTED = 200
-"""Findings that are listed; the others are counted."""
+from server.records.table import Table
 
 _BOM = codecs.BOM_UTF8
 _LINE_END = re.compile(rb"[\r\n]")
+
+MakeTable = Callable[[Sequence[str | None]], Table]
+"""The rules for the fields of a file whose header has these agreed names."""
 
 
 class CsvCheck:
     """Checks one stream of bytes as CSV with the agreed columns, in any order. Raises nothing; keeps no row."""
 
     __slots__ = (
-        "_agreed", "_counts", "_decoder", "_encoding", "_head", "_header", "_header_line", "_listed", "_optional",
-        "_refusals", "_required", "_rows", "_start", "_stopped", "_summary",
+        "_agreed", "_cells", "_decoder", "_encoding", "_fields", "_head", "_header", "_header_line", "_make_table",
+        "_refusals", "_rows", "_start", "_stopped", "_structural", "_summary", "_table",
     )  # fmt: skip
 
-    def __init__(self, required: Sequence[str], optional: Sequence[str] = ()) -> None:
-        self._required = tuple(required)
-        self._optional = tuple(optional)
-        self._agreed = (*self._required, *self._optional)
-        self._listed: list[Finding] = []
+    def __init__(self, agreed: Agreed, table: MakeTable | None = None) -> None:
+        """`table` makes the rules for the fields; None: only columns and rows are looked at."""
+        self._agreed, self._make_table = agreed, table
+        self._structural, self._fields = Collected(), Collected()
         self._refusals: tuple[Finding, ...] = ()
-        self._counts: Counter[str] = Counter()
         self._start: bytearray | None = bytearray()
         self._head = bytearray()
         self._header: headers.Header | None = None
         self._header_line = 1
         self._rows: Rows | None = None
+        self._table: Table | None = None
+        self._cells: Cells | None = None
         self._decoder: codecs.IncrementalDecoder | None = codecs.getincrementaldecoder("utf-8")()
         self._encoding: str | None = "utf-8"
         self._stopped = False
@@ -47,7 +51,7 @@ class CsvCheck:
 
     @property
     def refusals(self) -> tuple[Finding, ...]:
-        """What refuses the file, as far as the bytes so far tell (among the first 200 findings)."""
+        """What refuses the file, as far as the bytes so far tell: the first 200."""
         return self._refusals
 
     def feed(self, chunk: Bytes) -> None:
@@ -67,13 +71,17 @@ class CsvCheck:
         """The stream has ended. The summary is the same however the bytes were split; asking again gives it again."""
         if self._summary is None:
             inside = self._end()
+            self._refusals = by_line((*self._structural.refusals, *self._fields.refusals))
+            others = (*self._structural.others, *self._fields.others)
             self._summary = RecordSummary(
                 rows=None if self._stopped else self._rows.rows if self._rows else 0,
-                findings=tuple(self._listed),
+                findings=by_line((*self._structural.refusals, *self._fields.refusals, *others)),
                 ends_inside_record=inside,
                 encoding=self._encoding,
                 delimiter=self._header.delimiter if self._header else None,
-                counts=dict(self._counts),
+                counts=dict(sorted((self._structural.counts + self._fields.counts).items())),
+                warnings=self._structural.warnings + self._fields.warnings,
+                tallies=self._table.rules.tallies if self._table and not self._stopped else None,
             )
         return self._summary
 
@@ -86,6 +94,8 @@ class CsvCheck:
         if self._rows is None:
             return self._end_without_rows()
         inside = self._rows.finish()
+        if self._cells is not None:
+            self._cells.finish()
         if self._rows.in_quotes:
             self._find(_quote_open(self._rows.row_line))
         if not self._rows.rows and not self._refusals:
@@ -134,6 +144,9 @@ class CsvCheck:
         if wrong is not None:
             self._structure(text[:wrong])
             self._encoding = "windows-1252"
+            if self._cells is not None:
+                self._cells.flush()
+                self._cells.encoding = "cp1252"
             self._find(_not_utf8(self._line))
             text = text[wrong:]
         self._structure(text)
@@ -166,6 +179,8 @@ class CsvCheck:
             return
         if self._rows is not None:
             self._rows.take(text)
+            if self._cells is not None:
+                self._cells.take(text)
             return
         self._head += text
         if len(self._head) > headers.LIMIT or _LINE_END.search(text):
@@ -182,14 +197,18 @@ class CsvCheck:
                 self._stop(_header_too_long(_line_after(head[:first])))
             return
         self._header = self._read_header(head[first:end], head[begin:first])
+        after_cr = head[end : end + 1] == b"\r"
         self._rows = Rows(
-            self._header.delimiter,
-            self._header.width,
-            line=_line_after(head[: end + 1]),
-            after_cr=head[end : end + 1] == b"\r",
-            wrong_width=self._wrong_width,
-            too_long=self._too_long,
-        )
+            self._header.delimiter, self._header.width, line=_line_after(head[: end + 1]), after_cr=after_cr,
+            wrong_width=self._wrong_width, too_long=self._too_long,
+        )  # fmt: skip
+        if self._make_table is not None and any(self._header.names):
+            self._table = self._make_table(self._header.names)
+            self._cells = Cells(
+                self._table, self._rows, self._header.delimiter, self._header.width, self._header_line, after_cr,
+                self._field_fault,
+            )  # fmt: skip
+            self._cells.encoding = "utf-8" if self._encoding == "utf-8" else "cp1252"
         self._head.clear()
         rest = head[end + 1 :]
         for at in range(0, len(rest), BLOCK):
@@ -199,7 +218,7 @@ class CsvCheck:
         if self._head.startswith(_BOM):
             self._find(_byte_order_mark())
         self._header_line = _line_after(blank_lines)
-        header = headers.read_header(raw, self._header_line, self._required, self._optional)
+        header = headers.read_header(raw, self._header_line, self._agreed)
         for finding in header.findings:
             self._find(finding)
         return header
@@ -207,21 +226,37 @@ class CsvCheck:
     def _wrong_width(self, line: int, fields: int) -> None:
         self._find(_row_width(line, fields, self._header.width if self._header else 0))
 
-    def _too_long(self, line: int, column: int, row: int) -> None:
-        self._find(_field_too_long(line, column, self._header_line + row))
+    def _too_long(self, line: int, column: int | None, row: int) -> None:
+        if column is None:
+            self._find(_record_too_long(line))
+        else:
+            self._find(_field_too_long(line, column, self._header_line + row))
+
+    def _field_fault(self, fault: RowFault, line: int, row: int) -> None:
+        """One fault of a field; the sentence is made only while it is to be listed."""
+        assert self._table is not None
+        _, at, what = fault
+        refuses = what.severity == "refuse"
+        if not self._fields.wanted(refusal=refuses):
+            self._fields.count(what.rule, warning=what.severity == "warn")
+            return
+        finding = self._table.finding(what, at, line, row)
+        self._fields.add(finding)
+        if refuses:
+            self._refusals = (*self._refusals, finding)
 
     def _stop(self, refusal: Finding) -> None:
         """Nothing behind this can be read."""
+        if self._cells is not None:
+            self._cells.flush()
         self._stopped = True
         self._head.clear()
         self._find(refusal)
 
     def _find(self, finding: Finding) -> None:
-        self._counts[finding.rule] += 1
-        if len(self._listed) >= LISTED:
-            return
-        self._listed.append(finding)
-        if finding.severity == "refuse":
+        wanted = self._structural.wanted(refusal=finding.severity == "refuse")
+        self._structural.add(finding)
+        if finding.severity == "refuse" and wanted:
             self._refusals = (*self._refusals, finding)
 
 
@@ -265,6 +300,14 @@ def _field_too_long(line: int, column: int, row: int) -> Finding:
         line, column, cell, None, "FIELD_TOO_LONG",
         f"In the row that begins on line {line}, column {column} ({cell}) is longer than {FIELD_LIMIT // 1000} kB.",
         "Look in that row for a double quote that is opened and never closed.", "refuse",
+    )  # fmt: skip
+
+
+def _record_too_long(line: int) -> Finding:
+    return _finding(
+        "refuse", line, "RECORD_TOO_LONG",
+        f"The row that begins on line {line} is longer than {RECORD_LIMIT // 1000} kB.",
+        "Look in that row for a double quote that is opened and never closed.",
     )  # fmt: skip
 
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import re
 from calendar import FRIDAY
-from dataclasses import dataclass
 from datetime import date, timedelta
+from typing import NamedTuple
 
 from server.records.fault import TEXT_COLUMN, Fault
 
@@ -91,8 +91,7 @@ def compulsory_until(born: date) -> date:
     return last - timedelta(days=(last.weekday() - FRIDAY) % 7)
 
 
-@dataclass(frozen=True, slots=True)
-class Standing:
+class Standing(NamedTuple):
     """What an age rule needs to know of a date of birth: no more than this is compared or remembered."""
 
     age: int

@@ -107,11 +107,11 @@ URN_FORMAT = _warn("URN_FORMAT", "a URN has six digits.", "Look it up in Get Inf
 UKPRN_FORMAT = _warn("UKPRN_FORMAT", "a UKPRN has eight digits and begins with 1.", "Look it up in the UKRLP.")
 LEVEL_UNKNOWN = _warn("LEVEL_UNKNOWN", "the level is not E, 1 to 8 or other.", "Write the RQF level.")
 LA_CODE_UNKNOWN = _warn(
-    "LA_CODE_UNKNOWN", "it is not an authority's three-digit DfE code.", "Write the authority's DfE code, as 881."
+    "LA_CODE_UNKNOWN", "it is not the three-digit DfE code of an agreed authority.", "Write the DfE code, as 881."
 )
 FLAG_UNKNOWN = _warn("FLAG_UNKNOWN", "a flag is Y or N.", "Write Y or N, or leave the cell empty.")
 SOURCE_UNKNOWN = _warn(
-    "SOURCE_UNKNOWN", "the source is not one that is agreed.", f"One of {', '.join(sorted(SOURCES))}."
+    "SOURCE_UNKNOWN", "the source is not one that is agreed.", "Write dwp, school, college, provider, dfe or survey."
 )
 DATE_FUTURE = Fault("DATE_FUTURE", "the day is still to come.", "Correct it at the source.", "refuse")
 START_TOO_LATE = _warn(
@@ -131,7 +131,7 @@ _SEVERITY: Mapping[str | None, Severity | None] = {"reject": "refuse", "warn": "
 class Field:
     """One column of the file at hand: tells the values that break its rule."""
 
-    __slots__ = ("_clean", "_empty", "_judge", "_known", "_severity", "_strict", "column")
+    __slots__ = ("_clean", "_empty", "_judge", "_known", "_many", "_severity", "_strict", "column")
 
     def __init__(self, column: Column, judge: Judge, clean: Callable[[Sequence[str]], bool] | None = None) -> None:
         """`clean` says of a whole column that it is right; where it says no, `judge` looks at each distinct value."""
@@ -142,24 +142,33 @@ class Field:
         self._empty = EMPTY.at(self._severity) if must else None
         self._strict = column.type not in _FREE
         self._known: set[str] = set()
+        self._many = False
+        """Whether the column's values were mostly different ones lately."""
 
     def faults(self, values: Sequence[str]) -> dict[str, Fault]:
         """Each distinct value that is not as agreed, with what is wrong. Kept by nobody."""
-        if self._clean is not None and (self._empty is None or "" not in values) and self._clean(values):
+        if self._many and self._is_clean(values):
             return {}
-        found: dict[str, Fault] = {}
-        for value in set(values) - self._known:
-            fault = self.fault(value)
-            if fault is not None:
-                found[value] = fault
-            else:
-                self._remember(value)
+        new = set(values)
+        self._many = len(new) * 3 > len(values)
+        if not self._many:
+            new -= self._known
+            if not new or self._is_clean(tuple(new)):
+                self._remember(new)
+                return {}
+        found = {value: fault for value in new if (fault := self.fault(value)) is not None}
+        self._remember(new.difference(found))
         return found
 
-    def _remember(self, value: str) -> None:
-        if len(self._known) >= _KNOWN:
+    def _is_clean(self, values: Sequence[str]) -> bool:
+        """Whether one look tells that all are right."""
+        return self._clean is not None and (self._empty is None or "" not in values) and self._clean(values)
+
+    def _remember(self, right: set[str]) -> None:
+        if len(self._known) + len(right) > _KNOWN:
             self._known.clear()
-        self._known.add(value)
+        if len(right) <= _KNOWN:
+            self._known |= right
 
     def fault(self, value: str) -> Fault | None:
         """What is wrong with this value, if anything."""
@@ -185,7 +194,7 @@ def matching(pattern: str) -> Callable[[Sequence[str]], bool]:
 
 def field_for(column: Column, codes: Iterable[str], day: date) -> Field:
     """The field of an agreed column; `codes`: those of its list; `day`: the day on which the exchange is due."""
-    limit = column.max
+    limit, listed = column.max, frozenset(codes)
     first, more = rf"[{_LETTER}]", rf"[{_LETTER} '’.\-]"
     seen = rf"(?![=+\-@])[{_SEEN}]{{1,{limit}}}"
     text = (partial(_text, limit), matching(seen))
@@ -201,16 +210,16 @@ def field_for(column: Column, codes: Iterable[str], day: date) -> Field:
         "date": (partial(_date, "date", column.name, day), None),
         "phone": (_phone, matching(phone)),
         "email": (_email, matching(mail)),
-        "code": (partial(_code, frozenset(codes), "refuse" if column.required else "warn"), None),
+        "code": (partial(_code, listed, "refuse" if column.required else "warn"), None),
         "establishment": text,
         "text": text,
         "laestab": (_laestab, None),
         "urn": (partial(_shape, re.compile(r"\d{6}", re.ASCII), URN_FORMAT), None),
         "ukprn": (partial(_shape, re.compile(r"1\d{7}", re.ASCII), UKPRN_FORMAT), None),
-        "level": (partial(_one_of, LEVELS, LEVEL_UNKNOWN), None),
-        "la_code": (partial(_one_of, LA_CODES, LA_CODE_UNKNOWN), None),
+        "level": (partial(_one_of, listed or LEVELS, LEVEL_UNKNOWN), None),
+        "la_code": (partial(_one_of, listed or LA_CODES, LA_CODE_UNKNOWN), None),
         "flag": (partial(_one_of, frozenset("YN"), FLAG_UNKNOWN), None),
-        "source": (partial(_one_of, SOURCES, SOURCE_UNKNOWN), None),
+        "source": (partial(_one_of, listed or SOURCES, SOURCE_UNKNOWN), None),
     }
     judge, clean = kinds[column.type]
     return Field(column, judge, clean)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from difflib import get_close_matches
 
 from server.domain.findings import Finding, spreadsheet_cell
 
@@ -16,6 +17,23 @@ _DELIMITERS = {",": "commas", ";": "semicolons", "\t": "tabs"}
 
 
 @dataclass(frozen=True, slots=True)
+class Agreed:
+    """The columns that a file may have, and what its sender's export calls them."""
+
+    required: tuple[str, ...] = ()
+    optional: tuple[str, ...] = ()
+    one_of: tuple[tuple[str, ...], ...] = ()
+    """Of each of these groups at least one column must be there."""
+    aliases: Mapping[str, str] = field(default_factory=dict)
+    """{their heading: the agreed name}, as the policy maps this sender's exports."""
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Every agreed name, the required ones first."""
+        return (*self.required, *(name for name in self.optional if name not in self.required))
+
+
+@dataclass(frozen=True, slots=True)
 class Header:
     """What the header says of the rows below it."""
 
@@ -23,6 +41,8 @@ class Header:
     width: int
     """Number of fields."""
     findings: tuple[Finding, ...]
+    names: tuple[str | None, ...] = ()
+    """The agreed name of each field; None where it has none, or repeats an earlier one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,11 +51,12 @@ class _Match:
 
     name: str
     differs: str
+    mapped: bool = False
+    """The policy says that this sender's exports call it so."""
 
 
-def read_header(raw: bytes, line: int, required: Sequence[str], optional: Sequence[str]) -> Header:
+def read_header(raw: bytes, line: int, agreed: Agreed) -> Header:
     """The header in `raw` (without line end and byte order mark), which stands on physical line `line`."""
-    agreed = (*required, *optional)
     text = _decoded(raw)
     delimiter, cells = max(
         ((mark, _cells(text, mark)) for mark in _DELIMITERS),
@@ -43,15 +64,24 @@ def read_header(raw: bytes, line: int, required: Sequence[str], optional: Sequen
     )
     matches = [_match(cell, agreed) for cell in cells]
     findings: list[Finding] = []
+    names: tuple[str | None, ...] = (None,) * len(cells)
     if delimiter != ",":
         findings.append(_other_delimiter(line, delimiter))
-    if not agreed:
+    if not agreed.names:
         findings.append(_nothing_agreed(line))
     elif not any(matches):
-        findings.append(no_header(line, agreed))
+        findings.append(no_header(line, agreed.names))
     else:
-        findings.extend(_columns(cells, matches, line, required))
-    return Header(delimiter, len(cells), tuple(findings))
+        names = _named(matches)
+        findings.extend(_columns(cells, matches, line, agreed))
+    return Header(delimiter, len(cells), tuple(findings), names)
+
+
+def _named(matches: Sequence[_Match | None]) -> tuple[str | None, ...]:
+    names: list[str | None] = []
+    for match in matches:
+        names.append(match.name if match and match.name not in names else None)
+    return tuple(names)
 
 
 def no_header(line: int, agreed: Sequence[str]) -> Finding:
@@ -63,22 +93,31 @@ def no_header(line: int, agreed: Sequence[str]) -> Finding:
     )  # fmt: skip
 
 
-def _columns(
-    cells: Sequence[str], matches: Sequence[_Match | None], line: int, required: Sequence[str]
-) -> list[Finding]:
+def _columns(cells: Sequence[str], matches: Sequence[_Match | None], line: int, agreed: Agreed) -> list[Finding]:
     findings: list[Finding] = []
     first: dict[str, int] = {}
+    there = {match.name for match in matches if match}
     for column, (text, match) in enumerate(zip(cells, matches, strict=True), 1):
         if match is None:
-            findings.append(_unknown(line, column) if text.strip() else _unnamed(line, column))
+            near = _nearest(text, [name for name in agreed.names if name not in there])
+            findings.append(_unknown(line, column, near) if text.strip() else _unnamed(line, column))
         elif match.name in first:
             findings.append(_duplicate(line, column, match.name, first[match.name]))
         else:
             first[match.name] = column
             if match.differs:
                 findings.append(_spelling(line, column, match))
-    findings.extend(_missing(line, name) for name in required if name not in first)
+            elif match.mapped:
+                findings.append(_mapped(line, column, match.name))
+    findings.extend(_missing(line, name) for name in agreed.required if name not in first)
+    findings.extend(_none_of(line, group) for group in agreed.one_of if not first.keys() & set(group))
     return findings
+
+
+def _nearest(text: str, names: Sequence[str]) -> str | None:
+    """The agreed name, missing so far, that a misspelt heading is probably meant for."""
+    heading = "_".join(text.casefold().split())[:80]
+    return next(iter(get_close_matches(heading, names, 1, 0.75)), None)
 
 
 def _decoded(raw: bytes) -> str:
@@ -92,10 +131,15 @@ def _cells(text: str, delimiter: str) -> list[str]:
     return next(csv.reader(io.StringIO(text, newline=""), delimiter=delimiter), [])
 
 
-def _match(cell: str, agreed: Sequence[str]) -> _Match | None:
-    """The agreed name that this cell is, or nearly is."""
+def _match(cell: str, agreed: Agreed) -> _Match | None:
+    """The agreed name that this cell is, or nearly is, or that the policy maps it to."""
+    if cell in agreed.names:
+        return _Match(cell, "")
+    plain = " ".join(cell.casefold().split())
+    for heading, name in agreed.aliases.items():
+        if plain and plain == " ".join(heading.casefold().split()) and name in agreed.names:
+            return _Match(name, "", mapped=True)
     readings = (
-        ("", lambda text: text),
         ("spaces around it", str.strip),
         ("capitals", str.casefold),
         ("capitals and in spaces around it", lambda text: text.strip().casefold()),
@@ -103,7 +147,7 @@ def _match(cell: str, agreed: Sequence[str]) -> _Match | None:
     )
     for differs, reading in readings:
         seen = reading(cell)
-        for name in agreed:
+        for name in agreed.names:
             if seen and seen == reading(name):
                 return _Match(name, differs)
     return None
@@ -125,11 +169,29 @@ def _missing(line: int, name: str) -> Finding:
     )  # fmt: skip
 
 
-def _unknown(line: int, column: int) -> Finding:
+def _none_of(line: int, group: Sequence[str]) -> Finding:
+    names = " or ".join(f"`{name}`" for name in group)
+    return Finding(
+        line, None, None, group[0], "COLUMN_MISSING",
+        f"The header on line {line} has none of the columns of which one is agreed to be there: {names}.",
+        f"Add a column headed {names}, exactly so.", "refuse",
+    )  # fmt: skip
+
+
+def _mapped(line: int, column: int, name: str) -> Finding:
+    return Finding(
+        line, column, spreadsheet_cell(line, column), name, "COLUMN_MAPPED",
+        f"Line {line}, {_place(line, column)} is read as `{name}`, as the agreement maps this sender's export.",
+        "Nothing to do.", "info",
+    )  # fmt: skip
+
+
+def _unknown(line: int, column: int, near: str | None) -> Finding:
+    meant = f" If it is meant to be `{near}`, write that." if near else ""
     return _refusal(
-        line, column, None, "COLUMN_UNKNOWN",
+        line, column, None, "COLUMN_NOT_IN_AGREEMENT",
         f"Line {line}, {_place(line, column)} is not one of the agreed columns.",
-        "Remove the whole column, or correct its heading if it is an agreed one.",
+        f"Remove the whole column, or correct its heading if it is an agreed one.{meant}",
     )  # fmt: skip
 
 

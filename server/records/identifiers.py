@@ -42,8 +42,7 @@ def uln_ok(text: str) -> bool:
 def ulns_ok(numbers: list[str]) -> bool:
     """The same for many, each of ten digits and the first not 0: whether all are valid."""
     high, low = _uln_tables()
-    pairs = [divmod(number, _HALF) for number in map(int, numbers)]
-    return all((high[first] + low[last]) % 11 == 10 for first, last in pairs)
+    return not [n for n in map(int, numbers) if (high[n // _HALF] + low[n % _HALF]) % 11 != 10]
 
 
 @cache

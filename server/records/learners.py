@@ -5,24 +5,23 @@ from __future__ import annotations
 from array import array
 from collections.abc import Iterable
 
-SMALLEST, LARGEST = 2**12, 2**22
-"""Slots of eight bytes: 32 KiB at first, doubled as it fills, 32 MiB and some three million learners at most."""
-_IDENTITY_BITS = 34
-_SPREAD = 0x9E3779B1
+SMALLEST, LARGEST = 2**13, 2**22
+"""Slots of eight bytes: 64 KiB at first, four times as many as it fills, 32 MiB for three million learners at most."""
+_DIGEST = 2**32 - 1
 
 
 class Learners:
     """Remembers for each ULN a digest of who had it first. Beyond its bound it goes on comparing, and learns no more.
 
-    A slot is the ULN's first nine digits (the tenth follows from them) and 34 bits of the person's digest: two people
-    look alike once in 17,000 million pairs.
+    A slot is the ULN's first nine digits (the tenth follows from them) and 32 bits of the person's digest: of two
+    people with the same ULN, one pair in 4,000 million looks alike.
     """
 
-    __slots__ = ("_mask", "_slots", "full", "used")
+    __slots__ = ("_numbers", "_people", "full", "used")
 
     def __init__(self) -> None:
-        self._slots = array("Q", bytes(8 * SMALLEST))
-        self._mask = SMALLEST - 1
+        self._numbers = array("I", bytes(4 * SMALLEST))
+        self._people = array("I", bytes(4 * SMALLEST))
         self.used = 0
         self.full = False
         """Whether the bound was passed, so that later learners were compared with the earlier ones only."""
@@ -32,34 +31,41 @@ class Learners:
 
         An empty ULN is passed over.
         """
-        found, slots, mask, low = [], self._slots, self._mask, 2**_IDENTITY_BITS - 1
+        found, numbers, people = [], self._numbers, self._people
+        size = len(numbers)
+        room = size * 3 // 4 - self.used
         for place, (uln, person) in enumerate(pairs):
             if not uln:
                 continue
-            number, person = int(uln[:9]), person & low
-            at = (number * _SPREAD >> 7) & mask
-            while (slot := slots[at]) and slot >> _IDENTITY_BITS != number:
-                at = (at + 1) & mask
-            if slot:
-                if slot & low != person:
+            number = int(uln[:9])
+            at = number % (size - 1)
+            while (seen := numbers[at]) and seen != number:
+                at = at + 1 if at + 1 < size else 0
+            if seen:
+                if people[at] != person & _DIGEST:
                     found.append(place)
-            elif not self.full:
-                slots[at] = number << _IDENTITY_BITS | person
+            elif room > 0:
+                numbers[at], people[at] = number, person & _DIGEST
                 self.used += 1
-                if self.used * 4 > mask * 3:
+                room -= 1
+                if not room:
                     self._grow()
-                    slots, mask = self._slots, self._mask
+                    numbers, people = self._numbers, self._people
+                    size = len(numbers)
+                    room = size * 3 // 4 - self.used
         return found
 
     def _grow(self) -> None:
-        if len(self._slots) >= LARGEST:
+        if len(self._numbers) >= LARGEST:
             self.full = True
             return
-        old, self._mask = self._slots, len(self._slots) * 2 - 1
-        self._slots = array("Q", bytes(8 * (self._mask + 1)))
-        for slot in old:
-            if slot:
-                at = ((slot >> _IDENTITY_BITS) * _SPREAD >> 7) & self._mask
-                while self._slots[at]:
-                    at = (at + 1) & self._mask
-                self._slots[at] = slot
+        old = zip(self._numbers, self._people, strict=True)
+        size = min(len(self._numbers) * 4, LARGEST)
+        numbers, people = array("I", bytes(4 * size)), array("I", bytes(4 * size))
+        for number, person in old:
+            if number:
+                at = number % (size - 1)
+                while numbers[at]:
+                    at = at + 1 if at + 1 < size else 0
+                numbers[at], people[at] = number, person
+        self._numbers, self._people = numbers, people

@@ -133,8 +133,8 @@ class _Memo(dict[str, T], Generic[T]):
 class Tallies:
     """What is counted of the rows for the quality report."""
 
-    verified: int = 0
-    """Rows whose record was verified in the twelve months before the due day."""
+    verified: int | None = None
+    """Rows whose record was verified in the twelve months before the due day; None where no column says so."""
     sources: Counter[str] = field(default_factory=Counter)
     authorities: Counter[tuple[str, str]] = field(default_factory=Counter)
     """Rows by authority of residence and of study."""
@@ -154,6 +154,7 @@ class RowRules:
         self._uln = self._first("uln")
         self._source = self._first("source")
         self._withheld = self._place.get(WITHHELD)
+        self._activity = self._place.get("activity_code")
         self._verified = self._place.get(VERIFIED)
         places = (self._place.get("residence_la"), self._place.get("study_la"))
         self._authorities = places if any(at is not None for at in places) else ()
@@ -263,11 +264,12 @@ class RowRules:
             yield from ((self._dob, fault) for fault in self._age(standing, bool(flags.get(self._terms.flag))))
         if dwp and self._source is not None and not self._terms.dwp:
             yield self._source, DWP_WITHOUT_GATEWAY
-        if late and self._start is not None and codes and not _AGREED_STARTS.intersection(codes.values()):
+        activity = codes[self._activity].strip() if self._activity is not None else None
+        if late and self._start is not None and activity is not None and activity not in _AGREED_STARTS:
             yield self._start, START_IN_FUTURE
         if filled.get("address") is False:
             yield self._groups["address"][0], ADDRESS_EMPTY
-        if filled.get("place") is False and (not codes or _AT_A_PLACE.intersection(codes.values())):
+        if filled.get("place") is False and (activity is None or activity in _AT_A_PLACE):
             yield self._groups["place"][0], PLACE_EMPTY
         for at, value in codes.items():
             code = self._list(at).get(value.strip())
@@ -371,7 +373,7 @@ class RowRules:
             last = self._terms.day.toordinal()
             first = add_months(self._terms.day, -12).toordinal()
             days = map(self._days.__getitem__, columns[self._verified])
-            self.tallies.verified += sum(first <= day <= last for day in days)
+            self.tallies.verified = (self.tallies.verified or 0) + sum(first <= day <= last for day in days)
         if self._source is not None:
             self.tallies.sources.update(
                 {name: n for value, n in Counter(columns[self._source]).items() if (name := value.strip()) in SOURCES}

@@ -16,6 +16,8 @@ BLOCK = 64 * 1024
 """Largest block in bytes for `Rows.take`; below FIELD_LIMIT, so that no field in a quick block is too long."""
 FIELD_LIMIT = 100_000
 """Bytes a field may have."""
+RECORD_LIMIT = 400_000
+"""Bytes that the fields of a record may have together."""
 
 _SPARSE = 20
 """With fewer than one quote in so many bytes, cutting the quoted fields out is quicker than matching whole rows."""
@@ -32,9 +34,9 @@ class Rows:
     """Counts the rows of a stream of bytes behind the header, and tells each one that is not as wide as the header."""
 
     __slots__ = (
-        "_after_cr", "_blank", "_delete", "_delimiter", "_end", "_fields", "_last_short", "_place",
-        "_quoted_field", "_row", "_row_line", "_size", "_stop", "_told_long", "_width", "line", "rows", "too_long",
-        "wrong_width",
+        "_after_cr", "_delete", "_delimiter", "_end", "_fields", "_last_short", "_place", "_quoted_field", "_row",
+        "_row_line", "_row_size", "_size", "_stop", "_told_long", "_width", "blank", "first", "line", "odd", "pending",
+        "rows", "too_long", "wrong_width",
     )  # fmt: skip
 
     def __init__(
@@ -44,13 +46,13 @@ class Rows:
         line: int,
         after_cr: bool,
         wrong_width: Callable[[int, int], None],
-        too_long: Callable[[int, int, int], None],
+        too_long: Callable[[int, int | None, int], None],
     ) -> None:
         """Rows of `width` fields, the first on physical line `line`.
 
         `after_cr`: the header ended in a carriage return, so that a line feed still belongs to it.
         `wrong_width(line, fields)` is called when such a row ends, `too_long(line, column, rows below the header)`
-        when a field passes FIELD_LIMIT.
+        when a field passes FIELD_LIMIT, or (column None) all fields of a record pass RECORD_LIMIT.
         """
         self.rows = 0
         self.line = line
@@ -67,9 +69,17 @@ class Rows:
         self._end = b"\n"
         self._after_cr = after_cr
         self._place: int = _ROW_START
-        self._blank = 0
+        self.blank = 0
+        """Blank lines."""
+        self.odd = 0
+        """Rows of another width."""
+        self.pending = 0
+        """Bytes of the record that is not at its end yet."""
+        self.first = (0, line, 0)
+        """Of the last block: where the first record in it begins, its line, and the rows and blank lines before it."""
         self._fields = 1
         self._size = 0
+        self._row_size = 0
         self._row_line = line
         self._last_short = False
         self._told_long = False
@@ -84,9 +94,16 @@ class Rows:
         """Physical line on which the present (or last walked) record begins."""
         return self._row_line
 
+    @property
+    def next_line(self) -> int:
+        """Physical line on which the record begins that is not at its end yet."""
+        return self._row_line if self.pending else self.line
+
     def take(self, block: bytes) -> None:
         """The next bytes, at most BLOCK of them, split anywhere."""
+        self.pending += len(block)
         at = self._walk(block, 0, until_row=True)
+        self.first = (at, self.line, self.rows + self.blank)
         if at == len(block):
             return
         rest = block[at:] if at else block
@@ -104,8 +121,12 @@ class Rows:
             return self._last_short
         self.rows += 1
         if self._fields > self._width:
-            self.wrong_width(self._row_line, self._fields)
+            self._wrong_width(self._row_line, self._fields)
         return True
+
+    def _wrong_width(self, line: int, fields: int) -> None:
+        self.odd += 1
+        self.wrong_width(line, fields)
 
     def _compare(self, block: bytes, quotes: int) -> int:
         """Bytes from the block's start that are whole rows and are counted now; 0 if this needs a closer look."""
@@ -122,6 +143,7 @@ class Rows:
         if quotes:
             self.line += whole.count(b"\n") - bare.count(b"\n")
         self._after_cr = mark == b"\r"
+        self.pending = len(block) - cut
         return cut
 
     def _match(self, block: bytes) -> int:
@@ -139,6 +161,7 @@ class Rows:
                 self.line += block.count(b"\n", begin, at)
                 self._last_short = False
                 self._end = b"\r\n" if block[at - 2] == _CR else b"\n"
+                self.pending = len(block) - at
             at = self._walk(block, at, until_row=True, from_row=True)
         return at
 
@@ -164,12 +187,12 @@ class Rows:
         widths = [line.count(self._delimiter) + 1 if line else 0 for line in bare.splitlines()]
         for line, width in enumerate(widths, self.line):
             if width == 0:
-                self._blank += 1
+                self.blank += 1
                 continue
             self.rows += 1
             self._last_short = width < self._width
             if width != self._width:
-                self.wrong_width(line, width)
+                self._wrong_width(line, width)
         self.line += len(widths)
         if bare.endswith(b"\n"):
             self._end = b"\r\n" if bare.endswith(b"\r\n") else b"\n"
@@ -184,12 +207,15 @@ class Rows:
                 self._after_cr = False
                 self._end = b"\r\n" if block[at] == _LF else b"\r"
                 at += block[at] == _LF
+                self.pending = len(block) - at
             elif self._place == _ROW_START and until_row and not from_row:
                 return at
             elif self._place == _QUOTED:
                 at = self._walk_quoted(block, at)
             else:
                 at = self._walk_plain(block, at)
+                if self._place == _ROW_START:
+                    self.pending = len(block) - at
             from_row = False
         return at
 
@@ -225,7 +251,7 @@ class Rows:
 
     def _begin_row(self) -> None:
         if self._place == _ROW_START:
-            self._row_line = self.line
+            self._row_line, self._row_size = self.line, 0
 
     def _next_field(self) -> None:
         self._place = _FIELD_START
@@ -235,12 +261,12 @@ class Rows:
 
     def _end_row(self, byte: int) -> None:
         if self._place == _ROW_START:
-            self._blank += 1
+            self.blank += 1
         else:
             self.rows += 1
             self._last_short = self._fields < self._width
             if self._fields != self._width:
-                self.wrong_width(self._row_line, self._fields)
+                self._wrong_width(self._row_line, self._fields)
         self._next_field()
         self._fields = 1
         self._place = _ROW_START
@@ -253,7 +279,10 @@ class Rows:
         self._size += size
         if self._size > FIELD_LIMIT and not self._told_long:
             self._told_long = True
-            self.too_long(self._row_line, self._fields, self.rows + self._blank + 1)
+            self.too_long(self._row_line, self._fields, self.rows + self.blank + 1)
+        before, self._row_size = self._row_size, self._row_size + size
+        if before <= RECORD_LIMIT < self._row_size:
+            self.too_long(self._row_line, None, self.rows + self.blank + 1)
 
 
 def _outside_quotes(block: bytes, mark: bytes, quotes: int) -> int:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from server.domain.findings import Finding
+from server.records.row_rules import Tallies
 
 Bytes = bytes | bytearray | memoryview
 
@@ -25,6 +26,10 @@ class RecordSummary:
     delimiter: str | None
     counts: Mapping[str, int] = field(default_factory=dict)
     """How many findings of each rule there are, the unlisted ones included."""
+    warnings: int = 0
+    """How many findings warn, the unlisted ones included."""
+    tallies: Tallies | None = None
+    """What was counted of the rows; None where no row was looked at."""
 
 
 class RecordCheck(Protocol):

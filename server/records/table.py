@@ -10,6 +10,13 @@ from server.records.fault import EMPTY, Fault
 from server.records.fields import Field, field_for
 from server.records.row_rules import Columns, RowFault, RowRules, Terms
 
+_UNFINISHED = Fault(
+    "CELL_UNFINISHED",
+    "the file ends in this cell without a line end, and what is there breaks a rule.",
+    "Check that the file is complete; if it is, correct the cell and end the row with a line end.",
+    "warn",
+)
+
 
 class Table:
     """The rules for one file whose header has these names (None: a field that was not agreed)."""
@@ -45,6 +52,11 @@ class Table:
         """Whether a cell is empty because its row is withheld."""
         row, at, what = fault
         return what.rule == EMPTY.rule and self.rules.withheld(columns, row, at)
+
+    @staticmethod
+    def unfinished(fault: RowFault) -> RowFault:
+        """What is said instead of a fault in the cell in which the file ends: it may have been cut off there."""
+        return fault[0], fault[1], _UNFINISHED
 
     def finding(self, fault: Fault, at: int, line: int, row: int) -> Finding:
         """The fault of field `at` (from 0) in the record that begins on physical `line`, the spreadsheet's `row`."""

@@ -14,6 +14,7 @@ from pathlib import Path
 import paramiko
 import pytest
 
+from server.cli.examples import records
 from tests.demo_process import DemoProcess, until
 
 pytestmark = pytest.mark.timeout(240)
@@ -172,7 +173,7 @@ def test_openssh_undoes_by_rm_before_release(running: DemoProcess, work: Path) -
     header = said(running.sftp("p-essex-1", "get templates/post16-destinations.csv t.csv"))
     assert header
     columns = (work / "t.csv").read_text().strip().split(",")
-    (work / "rows.csv").write_text(",".join(columns) + "\r\n" + ",".join("x" for _ in columns) + "\r\n")
+    (work / "rows.csv").write_text(records(tuple(columns), 1, 1), newline="")
     place = "outbox/post16-destinations/2026-11/kent"
     said(running.sftp("p-essex-1", f"put rows.csv {place}/"))
     assert "nobody received it" in said(running.sftp("p-essex-1", f"rm {place}/rows.csv"))

@@ -16,6 +16,7 @@ from typing import cast
 import paramiko
 import pytest
 
+from server.cli.examples import records
 from tests.demo_process import DemoProcess, until
 
 pytestmark = pytest.mark.timeout(240)
@@ -119,8 +120,8 @@ def test_a_killed_client_leaves_nothing_behind(running: DemoProcess, work: Path)
 def test_ctrl_c_in_openssh_asks_the_sender(running: DemoProcess, work: Path) -> None:
     """SIGINT ends a put with a clean close of its beginning: it is held, and never seen by the partner unasked."""
     columns = _columns(running, work)
-    row = (",".join("x" for _ in columns) + "\r\n").encode()
-    (work / "large.csv").write_bytes(",".join(columns).encode() + b"\r\n" + row * (60_000_000 // len(row)))
+    header, rows = records(tuple(columns), 2000, 1).encode().split(b"\r\n", 1)
+    (work / "large.csv").write_bytes(header + b"\r\n" + rows * (60_000_000 // len(rows)))
     with running.sftp_running("p-essex-1", f"put large.csv {ASKED}/", options=("-l", "60000")) as client:
         time.sleep(3)
         os.killpg(client.pid, signal.SIGINT)

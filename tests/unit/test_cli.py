@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from pathlib import Path
 
 import pytest
@@ -18,6 +18,7 @@ from server.cli.exits import ENVIRONMENT, REFUSED, translated, unexpected
 from server.cli.guards import only_server, require_safe, running_server
 from server.cli.root import app
 from server.domain.errors import Busy, Misconfigured, Refused
+from server.policy.load import load
 from server.records import check_for
 from server.settings import SettingsInvalid, read_settings
 
@@ -148,14 +149,18 @@ def test_a_private_file_that_everybody_can_read_stops_the_server(tmp_path: Path)
 
 def test_example_records_are_agreed_and_the_same_every_time() -> None:
     """The record check takes them; the same seed gives the same text, another seed another."""
-    columns = ("given_name", "family_name", "dob", "activity_code", "uln")
-    text = records(columns, 50, 1)
-    check = check_for("records", columns, ())
+    policy = load(ROOT / "policies" / "ccis-v2")
+    exchange = policy.exchange_by_id["post16-destinations"]
+    schema = policy.schema_of(exchange)
+    assert schema is not None
+    columns = schema.names
+    text = records(columns, 212, 1)
+    check = check_for(policy, exchange, "essex", date(2026, 12, 31))
     check.feed(text.encode())
     summary = check.finish()
-    assert (summary.rows, check.refusals, summary.ends_inside_record) == (50, (), False)
-    assert text == records(columns, 50, 1)
-    assert text != records(columns, 50, 2)
+    assert (summary.rows, summary.findings, summary.ends_inside_record) == (212, (), False)
+    assert text == records(columns, 212, 1)
+    assert text != records(columns, 212, 2)
 
 
 def test_learner_numbers_carry_their_check_digit() -> None:

@@ -6,6 +6,8 @@ import csv
 import io
 import random
 import tracemalloc
+from datetime import date
+from pathlib import Path
 from typing import Literal
 
 import pytest
@@ -13,16 +15,19 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from server.domain.findings import Finding, spreadsheet_cell
-from server.records import CsvCheck, NoInspection, RecordSummary, check_for
+from server.policy.load import load
+from server.records import Agreed, CsvCheck, NoInspection, RecordSummary, check_for
 
+ROOT = Path(__file__).resolve().parent.parent.parent
 REQUIRED = ("uln", "surname", "dob")
 OPTIONAL = ("note",)
+AGREED = Agreed(REQUIRED, OPTIONAL)
 GOOD = b"uln,surname,dob\n9000000016,Example,2008-03-14\n9000000024,Sample,2009-01-02\n"
 
 
 def checked(data: bytes, *cuts: int) -> RecordSummary:
     """The summary of `data`, fed in pieces that end at `cuts`."""
-    check = CsvCheck(REQUIRED, OPTIONAL)
+    check = CsvCheck(AGREED)
     begin = 0
     for cut in (*sorted(cuts), len(data)):
         check.feed(data[begin:cut])
@@ -60,7 +65,7 @@ def test_a_missing_column_is_named() -> None:
 
 def test_an_unknown_column_is_told_by_its_place_and_never_by_its_heading() -> None:
     """A heading that was not agreed is data: only its place is said."""
-    found = by_rule(checked(b"uln,surname,dob,religion\n1,2,3,4\n"), "COLUMN_UNKNOWN")
+    found = by_rule(checked(b"uln,surname,dob,religion\n1,2,3,4\n"), "COLUMN_NOT_IN_AGREEMENT")
     assert (found.line, found.column, found.cell, found.field) == (1, 4, "D1", None)
     assert "column 4 (D1)" in found.sentence
     assert "religion" not in repr(found)
@@ -69,6 +74,62 @@ def test_an_unknown_column_is_told_by_its_place_and_never_by_its_heading() -> No
 def test_a_column_without_a_heading_is_refused_with_its_place() -> None:
     """An empty column at the right, as spreadsheets leave it, is told as such."""
     assert by_rule(checked(b"uln,surname,dob,\n1,2,3,\n"), "COLUMN_UNNAMED").cell == "D1"
+
+
+def test_a_senders_own_headings_are_read_as_the_agreement_maps_them() -> None:
+    """Whatever their capitals and spaces; an agreed name is itself, and a mapped one is said."""
+    agreed = Agreed(REQUIRED, OPTIONAL, aliases={"Learner No": "uln", "Date of  birth": "dob", "surname": "note"})
+    check = CsvCheck(agreed)
+    check.feed(b"learner no ,surname,DATE OF BIRTH\n1,2,3\n")
+    assert [(f.rule, f.field, f.severity) for f in check.finish().findings] == [
+        ("COLUMN_MAPPED", "uln", "info"), ("COLUMN_MAPPED", "dob", "info"),
+    ]  # fmt: skip
+
+
+def test_a_misspelt_heading_is_told_what_it_may_be_meant_for() -> None:
+    """The nearest agreed name that is missing; an odd word has none."""
+    found = by_rule(checked(b"uln,sirname,dob\n1,2,3\n"), "COLUMN_NOT_IN_AGREEMENT")
+    assert "`surname`" in found.remedy
+    assert "sirname" not in repr(found)
+    assert "meant" not in by_rule(checked(b"uln,surname,dob,religion\n"), "COLUMN_NOT_IN_AGREEMENT").remedy
+
+
+def test_of_a_group_of_columns_one_must_be_there() -> None:
+    """Any one of them."""
+    for header, rules_found in ((b"uln,town", []), (b"uln,street", []), (b"uln,note", ["COLUMN_MISSING"])):
+        check = CsvCheck(Agreed(("uln",), ("street", "town", "note"), one_of=(("street", "town"),)))
+        check.feed(header + b"\n1,2\n")
+        assert [f.rule for f in check.refusals] == rules_found
+
+
+POLICY = load(ROOT / "policies" / "ccis-v2")
+
+
+def refused(exchange: str, header: str) -> list[tuple[str, int | None]]:
+    """Rule and column of what refuses a file with this header in an exchange of the shipped set."""
+    check = check_for(POLICY, POLICY.exchange_by_id[exchange], "kent", date(2026, 12, 31))
+    check.feed(f"{header}\r\n".encode())
+    check.finish()
+    return [(finding.rule, finding.column) for finding in check.refusals]
+
+
+def test_r027_columns_beyond_appendix_1_are_refused() -> None:
+    """Clause 3: only what appendix 1 outlines. A column that nobody agreed to refuses the file, by its place."""
+    agreed = "given_name,family_name,dob,activity_code"
+    assert refused("post16-destinations", agreed) == []
+    assert refused("post16-destinations", f"{agreed},ethnicity") == [("COLUMN_NOT_IN_AGREEMENT", 5)]
+
+
+def test_r028_each_exchange_has_its_own_columns() -> None:
+    """Clause 3: data minimisation. A UPN is for rows A3 and A4 alone; September Guarantee has no e-mail either."""
+    offers = "given_name,family_name,dob,sg_status"
+    assert refused("september-guarantee", offers) == []
+    for extra in ("upn", "email", "postcode"):
+        assert refused("september-guarantee", f"{offers},{extra}") == [("COLUMN_NOT_IN_AGREEMENT", 5)]
+    assert refused("post16-destinations", "given_name,family_name,dob,activity_code,upn") == [
+        ("COLUMN_NOT_IN_AGREEMENT", 5)
+    ]
+    assert refused("year11-residents", "given_name,family_name,dob,upn") == []
 
 
 def test_a_duplicate_column_is_told_with_both_places() -> None:
@@ -103,7 +164,7 @@ def test_a_file_without_a_header_row_is_told_so() -> None:
 
 def test_a_check_without_agreed_columns_refuses_every_header() -> None:
     """Nothing agreed means nothing accepted."""
-    check = CsvCheck(())
+    check = CsvCheck(Agreed())
     check.feed(GOOD)
     assert [finding.rule for finding in check.refusals] == ["COLUMNS_NOT_AGREED"]
 
@@ -164,7 +225,7 @@ def test_a_file_that_is_not_text_is_refused_with_what_to_do(start: bytes, rule: 
 
 def test_a_spreadsheet_is_refused_at_its_first_bytes() -> None:
     """The refusal is known before the second write."""
-    check = CsvCheck(REQUIRED)
+    check = CsvCheck(Agreed(REQUIRED))
     check.feed(b"PK\x03\x04\x14\x00\x06\x00")
     assert [finding.rule for finding in check.refusals] == ["NOT_CSV_SPREADSHEET"]
 
@@ -179,7 +240,7 @@ def test_a_nul_byte_is_told_with_its_line() -> None:
 )
 def test_a_row_of_another_width_is_refused_with_its_line(row: bytes, fields: str) -> None:
     """Fewer or more fields than the header: line, both numbers, at once."""
-    check = CsvCheck(REQUIRED, OPTIONAL)
+    check = CsvCheck(AGREED)
     check.feed(GOOD + row + b"\n" + GOOD[16:])
     assert [finding.sentence for finding in check.refusals] == [f"Line 4 has {fields}, the header has 3."]
     assert check.finish().rows == 5
@@ -249,7 +310,7 @@ def test_an_empty_file_is_refused(data: bytes) -> None:
 
 def test_a_field_over_the_limit_is_refused_once_with_its_cell() -> None:
     """An unclosed quote swallows the rest of the file: told at 100 kB, by row and cell."""
-    check = CsvCheck(REQUIRED)
+    check = CsvCheck(Agreed(REQUIRED))
     check.feed(GOOD + b'1,"' + b"x\n" * 60_000)
     (found,) = check.refusals
     assert (found.rule, found.line, found.column, found.cell) == ("FIELD_TOO_LONG", 4, 2, "B4")
@@ -264,7 +325,7 @@ def test_a_header_over_the_limit_is_refused() -> None:
 def test_memory_is_bounded_whatever_a_line_holds(start: bytes) -> None:
     """A single line without end, of one field or of ever more, quoted or not, leaves nothing behind."""
     for piece in (b"x" * 60_000, b"x" * 60_000 + b",,"):
-        check = CsvCheck(REQUIRED)
+        check = CsvCheck(Agreed(REQUIRED))
         check.feed(GOOD + start)
         tracemalloc.start()
         for _ in range(100):
@@ -276,8 +337,7 @@ def test_memory_is_bounded_whatever_a_line_holds(start: bytes) -> None:
 
 def test_no_inspection_counts_and_refuses_nothing() -> None:
     """Exchanges without inspection take any bytes."""
-    check = check_for("none", REQUIRED)
-    assert isinstance(check, NoInspection)
+    check = NoInspection()
     check.feed(b"PK\x03\x04\0\0\0\0")
     assert check.refusals == ()
     assert check.finish() == RecordSummary(None, (), False, None, None, {})
@@ -335,7 +395,7 @@ def test_rows_and_widths_agree_with_pythons_csv_module(data: bytes) -> None:
 def test_what_is_in_the_file_is_never_repeated(values: list[str]) -> None:
     """Planted words come back in no finding and no repr, as heading or as value."""
     head = ",".join((*REQUIRED, *values[:2]))
-    check = CsvCheck(REQUIRED)
+    check = CsvCheck(Agreed(REQUIRED))
     check.feed((head + "\n" + "\n".join(values)).encode("cp1252"))
     said = repr(check) + repr(check.finish()) + repr(check.refusals)
     assert "Quag" not in said
@@ -369,7 +429,7 @@ def test_large_files_are_read_as_pythons_csv_module_reads_them_however_they_are_
     data = text.encode()
     summaries = []
     for size in (len(data), 1000, 1):
-        check = CsvCheck(REQUIRED[:width])
+        check = CsvCheck(Agreed(REQUIRED[:width]))
         for at in range(0, len(data), size):
             check.feed(data[at : at + size])
         summaries.append(check.finish())
@@ -387,7 +447,7 @@ def test_whole_rows_behind_a_short_one_end_the_file_whole() -> None:
 @pytest.mark.parametrize("data", [b"uln\n1\n\n2\n", b"uln\n\n1\n2\n", b'uln\n"1"\n\n"2"\n'])
 def test_blank_lines_are_no_rows_of_a_single_column(data: bytes) -> None:
     """A blank line is skipped, as spreadsheets and the csv module do."""
-    check = CsvCheck(("uln",))
+    check = CsvCheck(Agreed(("uln",)))
     check.feed(data)
     assert (check.finish().rows, check.refusals) == (2, ())
 
