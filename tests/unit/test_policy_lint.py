@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import re
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from server.domain.agreement import Agreement, InForce, LawfulBasis, PolicySet, Review
@@ -456,6 +456,8 @@ def test_a_set_that_came_from_no_file_has_no_place() -> None:
     assert {(f.file, f.line, f.column) for f in lint(policy, NOW)} == {("", 0, 0)}
 
 
+@example(day=date.min, term="P0Y", due=date.min)
+@example(day=date.max, term="P9999Y", due=date.max)
 @given(day=st.dates(), term=st.sampled_from(["P9999Y", "P9999M", "P9999D", "PT9999H", "P0Y", "P3Y"]), due=st.dates())
 def test_lint_never_raises_for_any_dates(day: object, term: str, due: object) -> None:
     """The first and the last day that there are, and terms that lead beyond them."""
@@ -466,7 +468,8 @@ def test_lint_never_raises_for_any_dates(day: object, term: str, due: object) ->
             "review": Review.model_validate({"due": due}),
         }
     )
-    lint(policy.model_copy(update={"agreement": agreement}), NOW)
+    for now in (NOW, datetime(1, 1, 2, tzinfo=UTC), datetime(9999, 12, 31, tzinfo=UTC)):
+        lint(policy.model_copy(update={"agreement": agreement}), now)
 
 
 def test_an_empty_set_is_linted() -> None:

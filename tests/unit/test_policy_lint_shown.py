@@ -50,7 +50,7 @@ def test_text_has_a_line_a_finding_with_file_line_and_column(faulty: Path) -> No
         rf"{re.escape(str(faulty))}/members\.yaml:\d+:\d+: error: PARTY_IG_EMAIL_MISSING: .+\. .+\.", line
     )
     assert re.fullmatch(
-        r"Revision [0-9a-f]{12}: 1 errors, \d+ warnings, \d+ notes, \d+ waived\.", output.splitlines()[-1]
+        r"Revision [0-9a-f]{12}: 1 error, \d+ warnings, \d+ notes, \d+ waived\.", output.splitlines()[-1]
     )
 
 
@@ -86,6 +86,12 @@ def test_annotations_are_escaped() -> None:
     hostile = a_finding(file="a:b,c%.yaml", sentence="100%\r\n::error::x", remedy="")
     line = shown([hostile], "github", None).splitlines()[0]
     assert line == "::error file=a%3Ab%2Cc%25.yaml,line=3,col=5,title=EMAIL_SYNTAX::100%25%0D%0A::error::x"
+
+
+def test_no_sign_of_a_name_steers_a_terminal_or_forges_a_line() -> None:
+    """Escape sequences and line breaks in names become spaces."""
+    hostile = a_finding(sentence="\x1b[31mred\nfile:1:1: error: FORGED: x.")
+    assert str(hostile) == "people.yaml:3:5: error: EMAIL_SYNTAX:  [31mred file:1:1: error: FORGED: x. Mend it."
 
 
 @pytest.mark.parametrize("form", ["text", "json", "github"])

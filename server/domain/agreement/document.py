@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from datetime import date, timedelta
+from datetime import date
 from typing import Literal
 
 from pydantic import Field
 
-from server.domain.agreement.terms import Frozen, Id, LongText, Sha256, Span, Text, after
+from server.domain.agreement.terms import Frozen, Id, LongText, Sha256, Span, Text, after, day_before
 
 STATUSES = ("DRAFT", "FOR_APPROVAL", "APPROVED", "WITHDRAWN")
 """What an agreement's status may be (version control). Another word loads, is a lint error, and permits nothing."""
@@ -25,7 +25,7 @@ class InForce(Frozen):
         """The last day of it: `until` where it is written, else the end of the term (R-012); None for neither."""
         if self.until is not None or self.term is None:
             return self.until
-        return after(self.from_, self.term) - timedelta(days=1)
+        return day_before(after(self.from_, self.term))
 
 
 class Review(Frozen):

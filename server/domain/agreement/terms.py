@@ -57,3 +57,8 @@ def after(day: date, span: str) -> date:
         return add_months(day, number * 12 if unit == "Y" else number)
     except (ValueError, OverflowError):
         return date.max
+
+
+def day_before(day: date) -> date:
+    """The day before, or the first day that there is."""
+    return day - timedelta(days=1) if day > date.min else day

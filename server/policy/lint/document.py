@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import date, timedelta
+from datetime import date
 
-from server.domain.agreement import STATUSES
-from server.domain.agreement.terms import after
-from server.domain.schedule import add_months
-from server.policy.lint.frame import Check, Desk, LintFinding
+from server.domain.agreement import STATUSES, Member, Signature
+from server.domain.agreement.terms import after, day_before
+from server.policy.lint.frame import Check, Desk, LintFinding, Severity
 
-REVIEW_MONTHS = 3
+NOTICE = "P3M"
 """So long before the review is due it is said."""
 
 
@@ -54,7 +53,7 @@ def _dates(desk: Desk) -> Iterator[LintFinding]:
             "The agreement is not in force today; nothing can be sent under it.",
             "Set the days that the signed text gives.",
         )
-    elif review.due < add_months(desk.today, REVIEW_MONTHS):
+    elif review.due < after(desk.today, NOTICE):
         yield desk.finding(
             "AGREEMENT_REVIEW_DUE",
             "info",
@@ -78,21 +77,17 @@ def _term(desk: Desk) -> Iterator[LintFinding]:
     if force.term is None:
         return
     end = after(force.from_, force.term)
-    months = {(end.year, end.month), _month_before(end)}
+    last = day_before(end)
+    months = {(end.year, end.month), (last.year, last.month)}
     for name, day in (("review", review.due), ("last day", force.until)):
         if day is not None and (day.year, day.month) not in months:
             yield desk.finding(
                 "TERM_REVIEW_MISMATCH",
                 "warn",
                 ("agreement", "review", "due") if name == "review" else ("agreement", "in_force", "until"),
-                f"{force.term} from {force.from_} ends with {end - timedelta(days=1)}, and the {name} is {day}.",
+                f"{force.term} from {force.from_} ends with {last}, and the {name} is {day}.",
                 "Write the day that the signed text gives in both places.",
             )
-
-
-def _month_before(end: date) -> tuple[int, int]:
-    last = end - timedelta(days=1)
-    return last.year, last.month
 
 
 def _channel(desk: Desk) -> Iterator[LintFinding]:
@@ -208,47 +203,35 @@ def financial_year(day: date) -> str:
 def _signatures(desk: Desk) -> Iterator[LintFinding]:
     blocks = {s.member: (index, s) for index, s in enumerate(desk.policy.agreement.signatures)}
     for member in desk.policy.members:
-        target = f"members/{member.id}"
-        if member.id not in blocks or blocks[member.id][1].state == "block_missing":
-            yield desk.finding(
-                "MEMBER_WITHOUT_SIGNATURE_BLOCK",
-                "error",
-                ("agreement", "signatures", blocks[member.id][0] if member.id in blocks else "-"),
-                f"{member.called} has no signature block: nothing goes to it or comes from it.",
-                "Add its block to the agreement and have it signed.",
-                target=target,
-            )
-            continue
-        index, signature = blocks[member.id]
-        path = ("agreement", "signatures", index)
-        if signature.state in ("blank", "named"):
-            printed = "; a name is printed there" if signature.state == "named" else ""
-            yield desk.finding(
-                "SIGNATURE_BLANK",
-                "error",
-                path,
-                f"{member.called} has not signed: nothing goes to it or comes from it{printed}.",
-                "Have the agreement signed, then record the day, the role and the text's hash.",
-                target=target,
-            )
-        elif signature.state == "withdrawn":
-            yield desk.finding(
-                "SIGNATURE_WITHDRAWN",
-                "warn",
-                path,
-                f"{member.called} has withdrawn its signature: nothing goes to it or comes from it.",
-                "Remove the member once it has left, or have it sign again.",
-                target=target,
-            )
-        elif signature.document_sha256 != desk.policy.document_sha256:
-            yield desk.finding(
-                "SIGNATURE_STALE",
-                "warn",
-                path,
-                f"{member.called} signed another text than this one: nothing goes to it or comes from it.",
-                "Have it sign this text: it names no person and no key, so that only the agreement itself changes it.",
-                target=target,
-            )
+        index, block = blocks.get(member.id, (-1, None))
+        fault = _fault(desk, member, block)
+        if fault is not None:
+            code, severity, sentence, remedy = fault
+            path = ("agreement", "signatures", index) if index >= 0 else ("agreement", "signatures")
+            yield desk.finding(code, severity, path, sentence, remedy, target=f"members/{member.id}")
+
+
+def _fault(desk: Desk, member: Member, block: Signature | None) -> tuple[str, Severity, str, str] | None:
+    """What a member's signature block lacks, and what to do; None for a signature under this text."""
+    closed = "nothing goes to it or comes from it"
+    if block is None or block.state == "block_missing":
+        sentence = f"{member.called} has no signature block: {closed}."
+        return "MEMBER_WITHOUT_SIGNATURE_BLOCK", "error", sentence, "Add its block to the agreement and have it signed."
+    if block.state in ("blank", "named"):
+        printed = "; a name is printed there" if block.state == "named" else ""
+        sentence = f"{member.called} has not signed: {closed}{printed}."
+        remedy = "Have the agreement signed, then record the day, the role and the text's hash."
+        return "SIGNATURE_BLANK", "error", sentence, remedy
+    if block.state == "withdrawn":
+        sentence = f"{member.called} has withdrawn its signature: {closed}."
+        return "SIGNATURE_WITHDRAWN", "warn", sentence, "Remove the member once it has left, or have it sign again."
+    if block.document_sha256 != desk.policy.document_sha256:
+        sentence = f"{member.called}'s signature here is under another text than this one."
+        remedy = (
+            "Have it sign this text, on paper or in the exchange: until it has, nothing goes to it or comes from it."
+        )
+        return "SIGNATURE_STALE", "warn", sentence, remedy
+    return None
 
 
 CHECKS: tuple[Check, ...] = (

@@ -54,7 +54,8 @@ class LintFinding:
         grade = f"waived {self.severity}" if self.waived else self.severity
         waiver = f" ({self.waived})" if self.waived else ""
         place = f"{self.file}:{self.line}:{self.column}"
-        return f"{place}: {grade}: {self.code}: {self.sentence} {self.remedy}{waiver}"
+        line = f"{place}: {grade}: {self.code}: {self.sentence} {self.remedy}{waiver}"
+        return "".join(sign if sign.isprintable() else " " for sign in line.rstrip())
 
 
 class PolicyRefused(Refused):

@@ -6,8 +6,8 @@ import re
 from collections.abc import Iterator
 
 from server.domain.agreement import Member, Role
-from server.domain.schedule import add_months
-from server.policy.lint.frame import Check, Desk, LintFinding
+from server.domain.agreement.terms import after
+from server.policy.lint.frame import Check, Desk, LintFinding, Path, Severity
 
 TEAM_WORDS = frozenset(
     "team ig infogov governance information data protection office dpo foi privacy records security enquiries gdpr "
@@ -24,48 +24,28 @@ PERSONAL = re.compile(r"[a-z]+([._-][a-z]+)+\d?")
 def _summary_rows(desk: Desk) -> Iterator[LintFinding]:
     """Name, address, telephone, team e-mail and ICO registration of each member (summary sheet, R-001)."""
     for member in desk.policy.members:
-        path = ("members", member.id)
-        if _has_no_row(member):
-            yield desk.finding(
-                "MEMBER_WITHOUT_SUMMARY_ROW",
-                "error",
-                path,
-                f"{member.called} is listed and nothing is known of it: no address, telephone, team or registration.",
-                "Add address, phone, ig_team and ico.",
-            )
-            continue
-        if member.ig_team is None or member.ig_team.email is None:
-            yield desk.finding(
-                "PARTY_IG_EMAIL_MISSING",
-                "error",
-                (*path, "ig_team", "email"),
-                f"{member.called} has no information governance team to write to.",
-                "Add ig_team.email with a team's address.",
-            )
-        if member.ico is None:
-            yield desk.finding(
-                "PARTY_ICO_MISSING",
-                "error",
-                path,
-                f"{member.called} has no ICO registration reference.",
-                "Add ico.",
-            )
-        if not member.address:
-            yield desk.finding(
-                "PARTY_ADDRESS_MISSING",
-                "info",
-                path,
-                f"{member.called}'s head office address is not recorded.",
-                "Add address.",
-            )
-        if member.phone is None and (member.ig_team is None or member.ig_team.phone is None):
-            yield desk.finding(
-                "PARTY_PHONE_MISSING",
-                "warn",
-                path,
-                f"{member.called} has no telephone number.",
-                "Add phone, or ig_team.phone.",
-            )
+        for code, severity, key, sentence, remedy in _gaps(member):
+            yield desk.finding(code, severity, ("members", member.id, *key), f"{member.called} {sentence}.", remedy)
+
+
+Gap = tuple[str, Severity, Path, str, str]
+
+
+def _gaps(member: Member) -> Iterator[Gap]:
+    if _has_no_row(member):
+        sentence = "is listed and nothing is known of it: no address, telephone, team or registration"
+        yield "MEMBER_WITHOUT_SUMMARY_ROW", "error", (), sentence, "Add address, phone, ig_team and ico."
+        return
+    if member.ig_team is None or member.ig_team.email is None:
+        sentence = "has no information governance team to write to"
+        remedy = "Add ig_team.email with a team's address."
+        yield "PARTY_IG_EMAIL_MISSING", "error", ("ig_team", "email"), sentence, remedy
+    if member.ico is None:
+        yield "PARTY_ICO_MISSING", "error", (), "has no ICO registration reference", "Add ico."
+    if not member.address:
+        yield "PARTY_ADDRESS_MISSING", "info", (), "has no head office address", "Add address."
+    if member.phone is None and (member.ig_team is None or member.ig_team.phone is None):
+        yield "PARTY_PHONE_MISSING", "warn", (), "has no telephone number", "Add phone, or ig_team.phone."
 
 
 def _has_no_row(member: Member) -> bool:
@@ -97,7 +77,7 @@ def _teams(desk: Desk) -> Iterator[LintFinding]:
 def _registrations(desk: Desk) -> Iterator[LintFinding]:
     for member in desk.policy.members:
         until = member.ico_valid_until
-        if until is None or until >= add_months(desk.today, 1):
+        if until is None or until >= after(desk.today, "P1M"):
             continue
         over = until < desk.today
         yield desk.finding(

@@ -52,7 +52,7 @@ def counts(findings: Sequence[LintFinding]) -> dict[str, int]:
 
 
 def _summary(findings: Sequence[LintFinding], revision: str | None) -> str:
-    said = ", ".join(f"{number} {word}" for word, number in counts(findings).items())
+    said = ", ".join(f"{n} {word.removesuffix('s') if n == 1 else word}" for word, n in counts(findings).items())
     return f"Revision {revision[:12]}: {said}." if revision else f"No policy set: {said}."
 
 

@@ -6,10 +6,10 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from server.domain.agreement import Waiver
-from server.domain.schedule import add_months
+from server.domain.agreement.terms import after
 from server.policy.lint.frame import Desk, LintFinding
 
-LONGEST_MONTHS = 12
+LONGEST = "P12M"
 APPROVERS = frozenset({"governance_lead", "administrator"})
 NEVER = frozenset({
     "SSH_KEY_SHARED", "GPG_KEY_SHARED", "LA_REPRESENTED_TWICE", "ADMINISTRATOR_SEES_CONTENT", "WEEK_CONTAINING_FIRST",
@@ -48,45 +48,34 @@ def _words(waiver: Waiver) -> str:
 def _objection(desk: Desk, number: int) -> LintFinding | None:
     """Why this waiver answers for nothing; None if it is in order."""
     waiver = desk.policy.waivers[number]
-    approver = desk.policy.person(waiver.approved_by)
-    target = f"waivers/{waiver.code}/{waiver.target}"
+    fault = _fault(desk, waiver)
+    if fault is None:
+        return None
+    code, key, sentence, remedy = fault
+    return desk.finding(code, "error", ("waivers", number, key), sentence, remedy, target=_target(waiver))
+
+
+def _fault(desk: Desk, waiver: Waiver) -> tuple[str, str, str, str] | None:
+    """Code, key, sentence and remedy of what is wrong with a waiver."""
+    approver, latest = desk.policy.person(waiver.approved_by), after(desk.today, LONGEST)
+    called = f"The waiver of {waiver.code} for {waiver.target}"
     if waiver.code in NEVER:
-        return desk.finding(
-            "WAIVER_NOT_POSSIBLE",
-            "error",
-            ("waivers", number, "code"),
-            f"Nobody can answer for {waiver.code}.",
-            "Remove the waiver and mend what it is about.",
-            target=target,
-        )
+        sentence = f"Nobody can answer for {waiver.code}."
+        return "WAIVER_NOT_POSSIBLE", "code", sentence, "Remove the waiver and mend what it is about."
     if approver is None or not APPROVERS & approver.roles:
-        return desk.finding(
-            "WAIVER_APPROVER_UNKNOWN",
-            "error",
-            ("waivers", number, "approved_by"),
-            f"{waiver.approved_by} is no governance lead and no administrator.",
-            "Have one of them approve it, and write their id.",
-            target=target,
-        )
+        sentence = f"{waiver.approved_by} is no governance lead and no administrator."
+        return "WAIVER_APPROVER_UNKNOWN", "approved_by", sentence, "Have one of them approve it, and write their id."
     if waiver.expires < desk.today:
-        return desk.finding(
-            "WAIVER_EXPIRED",
-            "error",
-            ("waivers", number, "expires"),
-            f"The waiver of {waiver.code} for {waiver.target} ended on {waiver.expires}.",
-            "Mend what it is about, or have it approved again.",
-            target=target,
-        )
-    if waiver.expires > add_months(desk.today, LONGEST_MONTHS):
-        return desk.finding(
-            "WAIVER_TOO_LONG",
-            "error",
-            ("waivers", number, "expires"),
-            f"The waiver of {waiver.code} for {waiver.target} runs for more than {LONGEST_MONTHS} months.",
-            f"Write a day by {add_months(desk.today, LONGEST_MONTHS)}.",
-            target=target,
-        )
+        sentence = f"{called} ended on {waiver.expires}."
+        return "WAIVER_EXPIRED", "expires", sentence, "Mend what it is about, or have it approved again."
+    if waiver.expires > latest:
+        sentence = f"{called} runs for more than twelve months."
+        return "WAIVER_TOO_LONG", "expires", sentence, f"Write a day by {latest}."
     return None
+
+
+def _target(waiver: Waiver) -> str:
+    return f"waivers/{waiver.code}/{waiver.target}"
 
 
 def _unused(desk: Desk, number: int) -> LintFinding:
@@ -97,5 +86,5 @@ def _unused(desk: Desk, number: int) -> LintFinding:
         ("waivers", number),
         f"There is no finding {waiver.code} for {waiver.target} that this waiver answers for.",
         "Remove it, or correct its code or its target.",
-        target=f"waivers/{waiver.code}/{waiver.target}",
+        target=_target(waiver),
     )
