@@ -13,7 +13,7 @@ from server.domain.notice import Button, Tone
 from server.domain.quorum import About, Approver, ChangeClass, Needs, approver, asked, needs
 from server.domain.schedule import clock_words
 from server.exchange.ground import Ground
-from server.exchange.standing import can_answer, left_at, signed_at
+from server.exchange.standing import can_answer
 from server.policy.plan import Plan, signatories
 from server.store import Tx
 from server.store.tables import ApprovalRow, NoticeRow, ProposalRow
@@ -58,14 +58,15 @@ class Asking:
     def wanted(self, session: Session, row: ProposalRow) -> Needs:
         """The quorum that the policy in force asks for this proposal, with who has signed and left by now."""
         policy = self._ground.in_force_at(session).policy
-        signed = signatories(policy, signed_at(session))
-        return needs(policy, about_of(row), signed=signed, left=left_at(session))
+        facts = self._ground.facts_at(session)
+        return needs(policy, about_of(row), signed=signatories(policy, facts), left=facts.left)
 
     def approvers(self, session: Session, row: ProposalRow) -> tuple[Approver, ...]:
         """Who approved and whose approval counts now: whoever is suspended or has left since does not count."""
         policy = self._ground.in_force_at(session).policy
         people = [policy.person(answer.person) for answer in answers(session, row) if answer.answer == APPROVED]
-        return tuple(approver(policy, p) for p in people if p is not None and can_answer(session, policy, p))
+        facts, now = self._ground.facts_at(session), self._ground.now()
+        return tuple(approver(policy, p) for p in people if p is not None and can_answer(policy, p, facts, now))
 
     def missing(self, session: Session, row: ProposalRow) -> tuple[str, ...]:
         """What the quorum still lacks, as clauses; empty when it can be applied."""
@@ -88,7 +89,9 @@ class Asking:
         given = answers(tx.session, row)
         heard = {a.person for a in given} | {row.by}
         wanted = self.wanted(tx.session, row) if row.status == "open" else None
-        people = asked(policy, wanted, left_at(tx.session)) if wanted else self._told(tx, row, policy)
+        people = (
+            asked(policy, wanted, self._ground.facts_at(tx.session).left) if wanted else self._told(tx, row, policy)
+        )
         for person in (*people, *(p for p in policy.people if p.id in heard and p not in people)):
             self._notify(tx, row, person, given, about=about)
 
@@ -134,7 +137,8 @@ class Asking:
     def _buttons(
         self, session: Session, row: ProposalRow, person: Person, given: list[ApprovalRow]
     ) -> tuple[Button, ...]:
-        if row.status != "open" or not can_answer(session, self._ground.in_force_at(session).policy, person):
+        policy, facts = self._ground.in_force_at(session).policy, self._ground.facts_at(session)
+        if row.status != "open" or not can_answer(policy, person, facts, self._ground.now()):
             return ()
         mine = next((answer.answer for answer in given if answer.person == person.id), None)
         refuse = Button("refuse-change", "Refuse", row.id, "danger", asks_reason=True)

@@ -11,13 +11,13 @@ from server.domain.agreement import Person, PolicySet
 from server.domain.errors import Forbidden, Missing, Refused
 from server.domain.ledger import Event, Fact
 from server.domain.notice import Button, Tone
-from server.domain.quorum import host_of, may_answer
+from server.domain.quorum import host_of
 from server.domain.schedule import clock_words, day_words, london_day, moment_after
 from server.exchange.delivery import Outcome
 from server.exchange.ground import Ground
 from server.exchange.people import OPERATOR
 from server.exchange.signing import signs
-from server.exchange.standing import left_at
+from server.exchange.standing import can_answer
 from server.store import Tx
 from server.store.tables import ChatLinkRow, CodeRow, DepartureRow, DeskSessionRow, SuspensionRow
 
@@ -144,8 +144,8 @@ class Departures:
 
     def _still(self, session: Session, policy: PolicySet, person_id: str) -> bool:
         person = policy.person(person_id)
-        suspended = session.get(SuspensionRow, person_id) is not None
-        return person is not None and not suspended and may_answer(policy, person, left_at(session))
+        facts = self._ground.facts_at(session)
+        return person is not None and can_answer(policy, person, facts, self._ground.now())
 
     def _end_access(self, tx: Tx, policy: PolicySet, member_id: str) -> None:
         people = [person.id for person in policy.people_of(member_id)]

@@ -197,18 +197,12 @@ class Ground:
     # -- who and what, in the policy in force
 
     def person(self, person_id: str) -> Person:
-        """The person, or Missing. A suspended person is as good as absent."""
-        person = self.policy.person(person_id)
-        if person is None or person_id in self.suspended:
-            raise Missing("There is no such person, or they are suspended.")
-        return person
+        """The person, or Missing. Whoever is suspended, or whose member has left, is as good as absent."""
+        return _present(self.policy.person(person_id), self.facts)
 
     def acting(self, session: Session, person_id: str) -> Person:
         """The person who acts, as this transaction sees them: a suspension of this very moment counts already."""
-        person = self.in_force_at(session).policy.person(person_id)
-        if person is None or session.get(SuspensionRow, person_id) is not None:
-            raise Missing("There is no such person, or they are suspended.")
-        return person
+        return _present(self.in_force_at(session).policy.person(person_id), self.facts_at(session))
 
     def member(self, member_id: str) -> Member:
         member = self.policy.member(member_id)
@@ -231,6 +225,14 @@ class Ground:
         """The exchange's short name; its id when the policy no longer has it."""
         exchange = self.policy.exchange(exchange_id)
         return exchange.called if exchange else exchange_id
+
+
+def _present(person: Person | None, facts: Facts) -> Person:
+    if person is None or person.id in facts.suspended:
+        raise Missing("There is no such person, or they are suspended.")
+    if person.member in facts.left:
+        raise Missing("Their organisation has left the agreement: only its attestation is still asked for.")
+    return person
 
 
 def _sound(session: Session, revision: str) -> PolicySet:

@@ -16,6 +16,7 @@ from server.domain.schedule import clock_words
 from server.exchange.delivery import Outcome
 from server.exchange.ground import Ground
 from server.exchange.sessions import key_of
+from server.exchange.signing import signs
 from server.store import Tx
 from server.store.tables import ChatLinkRow, CodeRow, DeskSessionRow, SeenRow, SuspensionRow
 
@@ -52,7 +53,7 @@ class People:
 
     def invite(self, person_id: str, *, by: str, hours: int = 24) -> str:
         """A one-time sign-in token for the desk."""
-        return self._code("desk", self._ground.person(person_id), via_key=_INVITED, by=by, seconds=hours * 3600)
+        return self._code("desk", self._entering(person_id), via_key=_INVITED, by=by, seconds=hours * 3600)
 
     def code(self, purpose: str, person: Person, *, via_key: str) -> str:
         """A one-time code for the person who fetched it with that key: "chat" or "desk"."""
@@ -97,10 +98,20 @@ class People:
     def _valid(self, person_id: str, via_key: str) -> bool:
         """Whether what was fetched with that key still counts: it dies with the key, the person or a suspension."""
         person = self._ground.policy.person(person_id)
-        if person is None or person_id in self._ground.suspended:
+        if person is None or person_id in self._ground.suspended or not self._may_enter(person):
             return False
         own = key_of(person, via_key)
         return via_key == _INVITED or (own is not None and not own.put_only)
+
+    def _may_enter(self, person: Person) -> bool:
+        """Of a member that has left, its governance leads alone sign in: to attest what was destroyed."""
+        return person.member not in self._ground.facts.left or signs(self._ground.policy, person)
+
+    def _entering(self, person_id: str) -> Person:
+        person = self._ground.policy.person(person_id)
+        if person is None or person_id in self._ground.suspended or not self._may_enter(person):
+            raise Missing("There is no such person, they are suspended, or their organisation has left.")
+        return person
 
     # -- the desk
 
@@ -117,7 +128,7 @@ class People:
                 )
             )  # fmt: skip
             tx.record(Event("desk.signed-in", code.person, (), {"key": code.via_key}))
-        person = self._ground.person(code.person)
+        person = self._entering(code.person)
         return DeskSession(cookie, person, self._ground.member(person.member), form_token)
 
     def desk_session(self, cookie: str) -> DeskSession | None:
@@ -127,7 +138,7 @@ class People:
             suspended = row is not None and session.get(SuspensionRow, row.person) is not None
         if row is None or suspended or row.expires_real < time.time() or not self._valid(row.person, row.via_key):
             return None
-        person = self._ground.person(row.person)
+        person = self._entering(row.person)
         return DeskSession(cookie, person, self._ground.member(person.member), row.form_token)
 
     def sign_out(self, cookie: str) -> None:

@@ -12,6 +12,7 @@ from sqlmodel import Session, col, select
 
 from server.domain import guard
 from server.domain.agreement import Person, PolicySet
+from server.domain.decision import Act, Deed, decide
 from server.domain.errors import Forbidden, Misconfigured, Missing, Refused
 from server.domain.ledger import Event, Fact
 from server.domain.quorum import approver, may_answer
@@ -30,13 +31,13 @@ from server.exchange.delivery import Outcome
 from server.exchange.ground import Ground, InForce
 from server.exchange.history import History, stored, texts_of
 from server.exchange.people import OPERATOR
-from server.exchange.standing import can_answer, left_at, standing_at
+from server.exchange.standing import can_answer, standing_at
 from server.policy.lint import PolicyRefused, lint
 from server.policy.load import load_texts
 from server.policy.plan import Plan, plan
 from server.policy.revision import revision as revision_of
 from server.store import Tx
-from server.store.tables import ApprovalRow, InForceRow, ProposalRow, RevisionRow, SignatureRow, SuspensionRow
+from server.store.tables import ApprovalRow, InForceRow, ProposalRow, RevisionRow, SignatureRow
 
 
 class Revisions:
@@ -346,7 +347,8 @@ class Revisions:
     def _answering(self, tx: Tx, person_id: str, proposal_id: str) -> tuple[Person, ProposalRow]:
         person = self._ground.acting(tx.session, person_id)
         row = self._open(tx.session, proposal_id)
-        if not can_answer(tx.session, self._ground.in_force_at(tx.session).policy, person):
+        policy, facts = self._ground.in_force_at(tx.session).policy, self._ground.facts_at(tx.session)
+        if not can_answer(policy, person, facts, tx.now):
             raise Forbidden(
                 "Your role does not include approving changes of the policy, or your organisation has left."
             )
@@ -356,22 +358,18 @@ class Revisions:
         """The set in force says who may propose; the operator names a person."""
         if by == OPERATOR:
             raise Forbidden("Say who proposes it: --by PERSON, an administrator of the policy in force.")
-        person = self._ground.person(by)
-        with self._ground.store.reading() as session:
-            gone = person.member in left_at(session)
-        if gone or not self._ground.policy.may(person, "policy.propose"):
+        self._ground.person(by)
+        deed = Deed(Act.PROPOSE, by, self._ground.now(), facts=self._ground.facts)
+        if not decide(self._ground.policy, deed).permit:
             raise Forbidden("This person's roles do not include policy.propose: an administrator proposes.")
 
     def _applier(self, session: Session, by: str) -> None:
         if by == OPERATOR:
             return
-        person = self._ground.in_force_at(session).policy.person(by)
-        if person is None or session.get(SuspensionRow, by) is not None:
-            raise Missing("There is no such person, or they are suspended: name with --by who applies it.")
-        policy = self._ground.in_force_at(session).policy
-        if person.member in left_at(session) or not (
-            policy.may(person, "policy.propose") or may_answer(policy, person)
-        ):
+        self._ground.acting(session, by)
+        policy, facts = self._ground.in_force_at(session).policy, self._ground.facts_at(session)
+        deeds = [Deed(act, by, self._ground.now(), facts=facts) for act in (Act.PROPOSE, Act.APPROVE)]
+        if not any(decide(policy, deed).permit for deed in deeds):
             raise Forbidden("This person's roles include neither policy.propose nor policy.approve.")
 
     def _reader(self, person_id: str) -> Person:

@@ -8,13 +8,13 @@ from dataclasses import dataclass
 from sqlmodel import Session, col, select
 
 from server.domain.agreement import Member, Person, PolicySet, Signature
+from server.domain.decision import Act, Deed, decide
 from server.domain.errors import Forbidden, Refused
 from server.domain.ledger import Event, Fact
 from server.domain.notice import Button
 from server.domain.schedule import day_words, in_words
 from server.exchange.delivery import Outcome
 from server.exchange.ground import Ground
-from server.exchange.standing import left_at
 from server.store import Tx
 from server.store.tables import SignatureRow
 
@@ -60,7 +60,7 @@ class Signing:
         policy = self._ground.policy
         with self._ground.store.reading() as session:
             found = states(session, policy)
-            gone = left_at(session)
+            gone = self._ground.facts_at(session).left
         mine = next((state for state in found if state.member == person.member), None)
         can = mine is not None and mine.state not in {"signed", "withdrawn"} and person.member not in gone
         return DocumentView(
@@ -107,8 +107,9 @@ class Signing:
     def _require(self, session: Session, policy: PolicySet, person: Person) -> None:
         if not signs(policy, person):
             raise Forbidden("Only a governance lead signs the agreement for their organisation.")
-        if person.member in left_at(session):
-            raise Forbidden("Your organisation has left the agreement.")
+        deed = Deed(Act.SIGN, person.id, self._ground.now(), facts=self._ground.facts_at(session))
+        if not decide(policy, deed).permit:
+            raise Forbidden(decide(policy, deed).sentence)
 
     def _signed(self, tx: Tx, policy: PolicySet, person: Person, member: Member, via: str) -> None:
         text, revision = policy.document_sha256, tx.revision

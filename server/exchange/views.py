@@ -355,11 +355,17 @@ class Views:
             return None
         return self._ground.policy.person(person_id)
 
+    def _has_left(self, person_id: str) -> bool:
+        """Whether the person's member has left: then nothing is shown but what they have to attest."""
+        person = self._ground.policy.person(person_id)
+        return person is not None and person.member in self._ground.facts.left
+
     def notices(self, person_id: str) -> tuple[NoticeView, ...]:
         """The person's notices, newest first; those of a member that they have left are not theirs any more."""
         person = self._ground.policy.person(person_id)
         if person is None:
             return ()
+        gone = f"departure:{person.member}" if self._has_left(person_id) else None
         query = (
             select(NoticeRow)
             .where(NoticeRow.person == person_id)
@@ -371,12 +377,14 @@ class Views:
             views = (
                 NoticeView(row.id, notice, row.updated_at, row.version)
                 for row, notice in told
-                if row.id is not None and notice.concerns(person)
+                if row.id is not None and notice.concerns(person) and gone in {None, notice.thread}
             )
             return tuple(islice(views, NOTICES_SHOWN))
 
     def received(self, person_id: str) -> tuple[DeliveryView, ...]:
         """What the person's member has received, newest first; only what was released."""
+        if self._has_left(person_id):
+            return ()
         person = self._ground.person(person_id)
         policy = self._ground.policy
         if not (policy.may(person, "inbox.read") or policy.may(person, "status.read")):
@@ -398,6 +406,8 @@ class Views:
 
     def sent_deliveries(self, person_id: str) -> tuple[DeliveryView, ...]:
         """What the person's member has sent, newest first."""
+        if self._has_left(person_id):
+            return ()
         person = self._ground.person(person_id)
         policy = self._ground.policy
         if not (policy.may(person, "receipts.read") or policy.may(person, "status.read")):

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 
-from server.domain.agreement import Exchange, Member, Person, PolicySet
-from server.domain.decision import Question, decide
+from server.domain.agreement import Member, Person, PolicySet
+from server.domain.decision import Facts, Question, decide
 from server.domain.quorum import CLASS_WORDS, About, Called, ChangeClass, Needs, needs
+from server.domain.standing import of_signature
 from server.policy.changes import Change, changes, judged
 from server.policy.lint import LintFinding, lint
 from server.policy.public_keys import fingerprint
@@ -20,17 +21,14 @@ _ALSO = 12
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """What the store knows and no policy says: the time, open deliveries, sessions, who has signed and who has left."""
+    """What the store knows and no policy says: the time, who signed and left, open deliveries, sessions."""
 
     now: datetime
+    facts: Facts = field(default_factory=Facts)
     deliveries: Mapping[str, int] = field(default_factory=dict)
     """Exchange id -> deliveries whose sealed copy is still here."""
     sessions: Mapping[str, int] = field(default_factory=dict)
     """Person id -> open desk sessions."""
-    signed: Mapping[str, frozenset[str]] = field(default_factory=dict)
-    """Member id -> hashes of the texts that a lead signed in chat or on the desk."""
-    left: frozenset[str] = frozenset()
-    """Members that have left."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,12 +88,13 @@ class Plan:
 def plan(before: PolicySet, after: PolicySet, standing: Standing) -> Plan:
     """The consequences of `after` taking the place of `before`, and the quorum that `before` asks for."""
     about = judged(before, after)
-    wanted = needs(before, about, signed=signatories(before, standing.signed), left=standing.left)
+    wanted = needs(before, about, signed=signatories(before, standing.facts), left=standing.facts.left)
     old, new = lint(before, standing.now), lint(after, standing.now)
     known = {_mark(finding) for finding in old}
     told = (
-        *_members(before, after), *_text(before, after, standing), *_people(before, after), *_keys(before, after),
-        *_pairs(before, after, standing.now), *_retention(before, after, standing), *_sessions(before, after, standing),
+        *_members(before, after), *_text(before, after, standing.facts), *_people(before, after), *_keys(before, after),
+        *_pairs(before, after, standing, wanted), *_retention(before, after, standing),
+        *_sessions(before, after, standing),
         *_also(changes(before, after)), *_findings(old, new),
     )  # fmt: skip
     return Plan(
@@ -112,13 +111,9 @@ def plan(before: PolicySet, after: PolicySet, standing: Standing) -> Plan:
     )
 
 
-def signatories(policy: PolicySet, signed: Mapping[str, frozenset[str]]) -> frozenset[str]:
-    """The members whose signature stands under the text in force, on paper or by what they signed here."""
-    text = policy.document_sha256
-    withdrawn = {s.member for s in policy.agreement.signatures if s.state == "withdrawn"}
-    paper = {s.member for s in policy.agreement.signatures if s.state == "signed" and s.document_sha256 in (None, text)}
-    here = {member for member, texts in signed.items() if text in texts}
-    return frozenset((paper | here) - withdrawn) & frozenset(policy.member_by_id)
+def signatories(policy: PolicySet, facts: Facts) -> frozenset[str]:
+    """The members whose signature stands under the policy's text, on paper or by what they signed here."""
+    return frozenset(m.id for m in policy.members if all(r.holds for r in of_signature(policy, m, facts)))
 
 
 # ---------------------------------------------------------------- one kind of consequence each
@@ -146,13 +141,13 @@ def _authorities(member: Member) -> str:
     return f", representing {_listed(names)}" if names else ""
 
 
-def _text(before: PolicySet, after: PolicySet, standing: Standing) -> Iterator[Consequence]:
+def _text(before: PolicySet, after: PolicySet, facts: Facts) -> Iterator[Consequence]:
     old, new = before.document_sha256, after.document_sha256
     if old == new:
         return
     yield Consequence("text", f"The text of the agreement changes: document {old[:12]} becomes {new[:12]}.")
-    fresh = signatories(after, standing.signed)
-    stale = [_called(before, after)(m) for m in sorted(signatories(before, standing.signed) - fresh)]
+    fresh = signatories(after, facts)
+    stale = [_called(before, after)(m) for m in sorted(signatories(before, facts) - fresh)]
     if stale:
         yield Consequence(
             "text",
@@ -210,8 +205,11 @@ def _all_keys(policy: PolicySet) -> dict[tuple[str, str], str]:
     return found
 
 
-def _pairs(before: PolicySet, after: PolicySet, now: datetime) -> Iterator[Consequence]:
-    called, old, new = _called(before, after), permitted(before, now), permitted(after, now)
+def _pairs(before: PolicySet, after: PolicySet, standing: Standing, wanted: Needs) -> Iterator[Consequence]:
+    """Between whom it opens or closes. Whoever has to approve a new text has signed it when it comes into force."""
+    called, now, facts = _called(before, after), standing.now, standing.facts
+    old = permitted(before, now, facts)
+    new = permitted(after, now, _signed_too(facts, wanted.signatories, after.document_sha256))
     for exchange in sorted(old.keys() | new.keys()):
         title = _titled(before, after, exchange)
         opened = new.get(exchange, frozenset()) - old.get(exchange, frozenset())
@@ -223,7 +221,12 @@ def _pairs(before: PolicySet, after: PolicySet, now: datetime) -> Iterator[Conse
                 yield Consequence("pair", f"{title}: {verb} {count}: {_listed(words)}.")
 
 
-def permitted(policy: PolicySet, now: datetime) -> dict[str, frozenset[tuple[str, str]]]:
+def _signed_too(facts: Facts, members: Iterable[str], text: str) -> Facts:
+    signed = {**facts.signed, **{member: facts.signed.get(member, frozenset()) | {text} for member in members}}
+    return replace(facts, signed=signed)
+
+
+def permitted(policy: PolicySet, now: datetime, facts: Facts) -> dict[str, frozenset[tuple[str, str]]]:
     """The pairs (sender, recipient) of members between which each exchange is open now, with the keys on file."""
     ids = [member.id for member in policy.members]
     return {
@@ -231,14 +234,15 @@ def permitted(policy: PolicySet, now: datetime) -> dict[str, frozenset[tuple[str
             (sender, recipient)
             for sender in ids
             for recipient in ids
-            if sender != recipient and _open(policy, exchange, sender, recipient, now)
+            if sender != recipient
+            and _open(policy, Question(sender, recipient, exchange.id, now, unusable_keys={}, facts=facts))
         )
         for exchange in policy.exchanges
     }
 
 
-def _open(policy: PolicySet, exchange: Exchange, sender: str, recipient: str, now: datetime) -> bool:
-    return decide(policy, Question(sender, recipient, exchange.id, now, unusable_keys={})).permit
+def _open(policy: PolicySet, question: Question) -> bool:
+    return decide(policy, question).permit
 
 
 def _retention(before: PolicySet, after: PolicySet, standing: Standing) -> Iterator[Consequence]:
