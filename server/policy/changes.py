@@ -47,6 +47,10 @@ class Change:
         return ".".join(self.path)
 
     def __str__(self) -> str:
+        if self.old is None and isinstance(self.new, Mapping):
+            return f"{self.dotted} is added"
+        if self.new is None and isinstance(self.old, Mapping):
+            return f"{self.dotted} is removed"
         return f"{self.dotted}: {_shown(self.old)} -> {_shown(self.new)}"
 
 

@@ -8,7 +8,9 @@ from datetime import datetime
 
 from server.domain.agreement import Member, Person, PolicySet
 from server.domain.decision import Facts, Question, decide
+from server.domain.due import due_ahead
 from server.domain.quorum import CLASS_WORDS, About, Called, ChangeClass, Needs, needs
+from server.domain.schedule import Period, in_words
 from server.domain.standing import of_signature
 from server.policy.changes import Change, changes, judged
 from server.policy.lint import LintFinding, lint
@@ -17,6 +19,7 @@ from server.policy.revision import revision
 
 _FEW = 6
 _ALSO = 12
+_DATES = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,8 +96,8 @@ def plan(before: PolicySet, after: PolicySet, standing: Standing) -> Plan:
     known = {_mark(finding) for finding in old}
     told = (
         *_members(before, after), *_text(before, after, standing.facts), *_people(before, after), *_keys(before, after),
-        *_pairs(before, after, standing, wanted), *_retention(before, after, standing),
-        *_sessions(before, after, standing),
+        *_pairs(before, after, standing, wanted), *_due(before, after, standing.now),
+        *_retention(before, after, standing), *_sessions(before, after, standing),
         *_also(changes(before, after)), *_findings(old, new),
     )  # fmt: skip
     return Plan(
@@ -243,6 +246,36 @@ def permitted(policy: PolicySet, now: datetime, facts: Facts) -> dict[str, froze
 
 def _open(policy: PolicySet, question: Question) -> bool:
     return decide(policy, question).permit
+
+
+def _due(before: PolicySet, after: PolicySet, now: datetime) -> Iterator[Consequence]:
+    """Due dates to come that appear, move or go; what is past stays as it was."""
+    old, new = due_to_come(before, now), due_to_come(after, now)
+    for exchange in sorted(old.keys() | new.keys()):
+        was, becomes = old.get(exchange, {}), new.get(exchange, {})
+        title = _titled(before, after, exchange)
+        fresh = [f"{p.words} by {in_words(becomes[p])}" for p in sorted(becomes.keys() - was.keys())]
+        gone = [f"{p.words} (was {in_words(was[p])})" for p in sorted(was.keys() - becomes.keys())]
+        moved = [
+            f"{period.words} from {in_words(was[period])} to {in_words(becomes[period])}"
+            for period in sorted(was.keys() & becomes.keys())
+            if was[period] != becomes[period]
+        ]
+        for words, dates in (("becomes due", fresh), ("moves its due date", moved), ("is no longer due", gone)):
+            if dates:
+                yield Consequence("due", f"{title} {words}: {_listed(dates, _DATES)}.")
+
+
+def due_to_come(policy: PolicySet, now: datetime) -> dict[str, dict[Period, datetime]]:
+    """{exchange: {period: due}} after `now`, as far as the set's horizon and its calendars reach."""
+    calendars = {calendar.id: calendar for calendar in policy.calendars}
+    found: dict[str, dict[Period, datetime]] = {}
+    for exchange in policy.exchanges:
+        calendar = calendars.get(exchange.recurrence.calendar or "") if exchange.recurrence else None
+        if calendar is not None:
+            rounds = due_ahead(exchange, calendar, now, policy.policy.horizon_months)
+            found[exchange.id] = {one.period: one.due for one in rounds}
+    return found
 
 
 def _retention(before: PolicySet, after: PolicySet, standing: Standing) -> Iterator[Consequence]:
