@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from server.cli import access, agreement, clock, demo, doctor, ledger, people, policy, serve, status
+from server.cli import access, agreement, clock, demo, doctor, ledger, member, people, policy, serve, status
 from server.cli.exits import translated, unexpected
 from server.domain.errors import SafehandError
 from server.settings import SettingsInvalid
@@ -19,7 +19,9 @@ A file exchange for organisations that share personal data under one written agr
 
 Try it:       safehand demo
 
-Set it up:    safehand init, then safehand policy apply DIR, then safehand serve
+Set it up:    safehand init DIR --vouched-by PERSON, then safehand serve
+
+Change it:    safehand policy plan DIR, then policy propose DIR --by PERSON, then policy apply P-…
 
 Ask it:       safehand access explain essex medway post16-destinations
 
@@ -49,6 +51,7 @@ app.command("invite")(people.invite)
 app.command("suspend")(people.suspend)
 app.command("resume")(people.resume)
 app.add_typer(policy.app, name="policy")
+app.add_typer(member.app, name="member")
 app.add_typer(agreement.app, name="agreement")
 app.add_typer(access.app, name="access")
 app.add_typer(ledger.app, name="ledger")

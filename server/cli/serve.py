@@ -12,7 +12,7 @@ import typer
 from server.cli.guards import only_server, require_safe
 from server.cli.logs import log_to
 from server.cli.opening import Data, settings_for, write_addresses
-from server.domain.errors import Misconfigured
+from server.domain.errors import Misconfigured, SafehandError
 from server.settings import Settings, find_templates
 
 if TYPE_CHECKING:
@@ -21,7 +21,17 @@ if TYPE_CHECKING:
     from server.exchange import Exchange
 
 
+FOUND_IT = "The exchange is ready for its first policy: safehand init DIR --vouched-by PERSON"
+
+
 def init(
+    directory: Annotated[
+        Path | None, typer.Argument(metavar="[DIR]", help="The first policy set, to put in force.", show_default=False)
+    ] = None,
+    vouched_by: Annotated[
+        list[str] | None,
+        typer.Option("--vouched-by", metavar="PERSON", help="A lead or administrator of it who answers for it."),
+    ] = None,
     name: Annotated[
         str, typer.Option(help="The exchange's name, as its key and papers show it.")
     ] = "Safehand exchange",
@@ -29,13 +39,29 @@ def init(
 ) -> None:
     """Make an exchange: its folder, its tables and its own keys. May be repeated; nothing is overwritten.
 
-    Example: SAFEHAND_DATA=/var/lib/safehand safehand init
+    With DIR the first revision of the policy comes into force too. No quorum exists before it, so people of the set
+    vouch for it by name; who did is in the ledger.
+
+    Example: SAFEHAND_DATA=/var/lib/safehand safehand init policies/ccis-v2 --vouched-by g-essex --vouched-by g-kent
     """
     settings = settings_for(data)
     log_to(level="error")
     with only_server(settings.data):
         make(settings, name)
-    typer.echo("The exchange is ready for its policy: safehand policy apply DIR")
+        said = _founded(settings, directory, vouched_by or []) if directory else FOUND_IT
+    typer.echo(said)
+
+
+def _founded(settings: Settings, directory: Path, vouched_by: list[str]) -> str:
+    from server.exchange import Exchange
+    from server.policy.load import read_texts
+
+    texts = read_texts(directory)
+    exchange = Exchange.open(settings.data, database_url=settings.database, templates=find_templates())
+    try:
+        return exchange.revisions.found(texts, vouched_by=vouched_by)
+    finally:
+        exchange.close()
 
 
 def make(settings: Settings, name: str, *, at: datetime | None = None) -> None:
@@ -89,6 +115,7 @@ def serve_here(settings: Settings, ready: Callable[[Exchange, Addresses], None])
     require_safe(settings)
     templates = find_templates()
     exchange = Exchange.open(settings.data, database_url=settings.database, templates=templates)
+    _require_sound(exchange)
 
     def parts(web_url: str) -> Parts:
         return compose(exchange, web_url=web_url, templates=templates, slack=_slack(settings))
@@ -98,6 +125,15 @@ def serve_here(settings: Settings, ready: Callable[[Exchange, Addresses], None])
         ready(exchange, addresses)
 
     start(exchange, settings, parts, ready=started)
+
+
+def _require_sound(exchange: Exchange) -> None:
+    """A stored policy that was tampered with keeps the server from starting."""
+    try:
+        exchange.ground.require_sound()
+    except SafehandError:
+        exchange.close()
+        raise
 
 
 def _slack(settings: Settings) -> SlackSettings | None:

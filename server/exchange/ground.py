@@ -117,7 +117,7 @@ class Ground:
         if self._fault is not None:
             raise self._fault
         if self._in_force is None:
-            raise Misconfigured("No policy is in force yet: run `safehand policy apply DIR`.")
+            raise Misconfigured("No policy is in force yet: run `safehand init DIR --vouched-by PERSON`.")
         return self._in_force
 
     @property
@@ -132,7 +132,7 @@ class Ground:
         """The revision in force as this transaction sees it."""
         row = session.exec(select(InForceRow).order_by(col(InForceRow.number).desc()).limit(1)).first()
         if row is None:
-            raise Misconfigured("No policy is in force yet: run `safehand policy apply DIR`.")
+            raise Misconfigured("No policy is in force yet: run `safehand init DIR --vouched-by PERSON`.")
         return self._load(session, row.revision)
 
     def of_revision(self, revision: str) -> PolicySet:

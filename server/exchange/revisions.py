@@ -238,13 +238,16 @@ class Revisions:
 
     # -- reading
 
+    def every(self) -> tuple[ProposalView, ...]:
+        """Every proposal, open ones first, then the newest: for the operator."""
+        with self._ground.store.reading() as session:
+            return tuple(self._asking.view(session, row, None) for row in _ordered(session))
+
     def proposals(self, person_id: str) -> tuple[ProposalView, ...]:
         """Every proposal, open ones first, then the newest. Raises Forbidden for whom they are no business of."""
         with self._ground.store.reading() as session:
             person = self._reader(person_id)
-            rows = session.exec(select(ProposalRow).order_by(col(ProposalRow.id).desc())).all()
-            ordered = sorted(rows, key=lambda row: row.status != "open")
-            return tuple(self._asking.view(session, row, person) for row in ordered)
+            return tuple(self._asking.view(session, row, person) for row in _ordered(session))
 
     def concern(self, person_id: str) -> bool:
         """Whether this person may read them."""
@@ -377,6 +380,11 @@ class Revisions:
         if not (may_answer(policy, person) or policy.may(person, "policy.propose") or "auditor" in person.roles):
             raise Forbidden("Your role does not include the policy's changes.")
         return person
+
+
+def _ordered(session: Session) -> list[ProposalRow]:
+    rows = session.exec(select(ProposalRow).order_by(col(ProposalRow.id).desc())).all()
+    return sorted(rows, key=lambda row: row.status != "open")
 
 
 def _voucher(policy: PolicySet, person_id: str) -> Person:
