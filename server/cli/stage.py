@@ -216,6 +216,8 @@ def paste(show: Demo, exchange: Exchange, addresses: Addresses, desk: dict[str, 
         return "demo.json says where everything is and who may log in."
     period = current_period(exchange.now())
     examples = show.folder / "examples"
+    data = f"--data {shlex.quote(str(show.folder))}"
+    policies = shlex.quote(str(show.folder / "policies"))
     lines = [
         "",
         f"The exchange's clock says {in_words(exchange.now())}; the period to send is {period}.",
@@ -232,6 +234,11 @@ def paste(show: Demo, exchange: Exchange, addresses: Addresses, desk: dict[str, 
         *(f"  {person:<12} {link}" for person, link in desk.items() if person in SHOWN),
         "or by an empty file: put it as attest/D-....acknowledged. The proof of it all:",
         f"  safehand ledger verify --data {shlex.quote(str(show.folder))}",
+        "",
+        "To change the policy, edit its files, see what that would do, and ask for approval:",
+        f"  safehand policy plan {policies} {data}",
+        f"  safehand policy propose {policies} --by a-essex-1 {data}",
+        f"then approve it on the desks of two members, and: safehand policy apply P-.... {data}",
         "",
         "Ctrl-C ends the demo; the same command goes on where it was.",
     ]

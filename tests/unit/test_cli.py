@@ -25,6 +25,8 @@ from server.settings import SettingsInvalid, read_settings
 ROOT = Path(__file__).resolve().parent.parent.parent
 COMMANDS = [
     ["init"], ["serve"], ["demo"], ["invite"], ["suspend"], ["resume"], ["policy", "lint"], ["policy", "apply"],
+    ["policy", "plan"], ["policy", "propose"], ["policy", "proposals"], ["policy", "rollback"], ["policy", "history"],
+    ["policy", "show"], ["policy", "diff"], ["member", "list"], ["member", "leave"], ["member", "return"],
     ["access", "explain"], ["ledger", "show"], ["ledger", "verify"], ["clock", "set"], ["doctor"],
 ]  # fmt: skip
 
