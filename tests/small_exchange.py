@@ -38,7 +38,7 @@ class SmallExchange:
     def visitor(self, person: str) -> Visitor:
         """The person, logged in with their key."""
         found = self.exchange.sessions.admit(person, fingerprint(self.keys[person]), "127.0.0.1")
-        assert found is not None
+        assert isinstance(found, Visitor), found
         return found
 
     def put(self, person: str, path: str, content: bytes) -> str | None:

@@ -15,6 +15,7 @@ class Act(StrEnum):
 
     SEND = "send"
     LOG_IN = "log-in"
+    LOOK = "look"
     READ = "read"
     ACKNOWLEDGE = "acknowledge"
     PROPOSE = "propose"

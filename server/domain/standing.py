@@ -16,6 +16,7 @@ MAILBOX: tuple[Verb, ...] = (
 DATA: tuple[Verb, ...] = ("outbox.write", "inbox.read")
 """What brings somebody to personal data, and needs training (clause 6)."""
 NEEDS: dict[Act, tuple[Verb, str]] = {
+    Act.LOOK: ("status.read", "see how deliveries stand"),
     Act.READ: ("inbox.read", "read deliveries"),
     Act.ACKNOWLEDGE: ("acknowledge", "acknowledge deliveries"),
     Act.PROPOSE: ("policy.propose", "propose a change of the agreement"),

@@ -6,6 +6,7 @@ from typing import Literal
 
 from server.domain import guard
 from server.domain.agreement import Person
+from server.domain.decision import Act, Deed, decide
 from server.domain.delivery import VISIBLE, Status, move
 from server.domain.errors import Forbidden, Missing, Refused
 from server.domain.ledger import Event, Fact
@@ -72,13 +73,24 @@ class Acknowledgements:
         word = "Your question" if kind == "queried" else "Your rejection"
         return Outcome(f"{word} of {delivery_id} is with {self._sender(consignment)}.", changed=True)
 
+    def _permitted(self, tx: Tx, person: Person, row: DeliveryRow, consignment: ConsignmentRow) -> None:
+        """By the policy in force in this very transaction. Raises Forbidden for a role, Refused for anything else."""
+        deed = Deed(
+            Act.ACKNOWLEDGE, person.id, tx.now, recipient=row.recipient, sent_by=consignment.person,
+            facts=self._ground.facts_at(tx.session),
+        )  # fmt: skip
+        decision = decide(self._ground.in_force_at(tx.session).policy, deed)
+        if "VERB_NOT_GRANTED" in decision.codes:
+            raise Forbidden("Only a data manager of your organisation can do that.")
+        if not decision.permit:
+            raise Refused(decision.sentence, code=decision.reasons[0].code)
+
     def _received(self, tx: Tx, person: Person, delivery_id: str) -> tuple[DeliveryRow, ConsignmentRow]:
         row = tx.session.get(DeliveryRow, delivery_id)
         consignment = tx.session.get(ConsignmentRow, row.consignment) if row else None
         if row is None or consignment is None or row.recipient != person.member or row.available_at is None:
             raise Missing("There is no such delivery.")
-        if not self._ground.policy.may(person, "acknowledge"):
-            raise Forbidden("Only a data manager of your organisation can do that.")
+        self._permitted(tx, person, row, consignment)
         if row.status is Status.RECALLED:
             raise Refused(
                 f"{self._sender(consignment)} recalled {delivery_id}; there is nothing to do.", code="RECALLED"

@@ -6,6 +6,7 @@ import os
 import threading
 from dataclasses import dataclass
 
+from server.domain.decision import Act, Deed, decide
 from server.domain.delivery import VISIBLE, Status, move
 from server.domain.errors import Missing, SafehandError
 from server.domain.ledger import Event, Fact
@@ -71,12 +72,12 @@ class Collection:
         return Reading(self, visitor, delivery_id, packets.packets, fd, size, served)
 
     def _readable(self, visitor: Visitor, delivery_id: str) -> tuple[ConsignmentRow, KeyPacketRow]:
-        person = self._ground.person(visitor.person.id)
         with self._ground.store.reading() as session:
             row, consignment = pair_of(session, delivery_id)
             packets = session.get(KeyPacketRow, (consignment.id, row.recipient))
-        mine = row.recipient == person.member and self._ground.policy.may(person, "inbox.read")
-        if not mine or visitor.put_only or row.status not in VISIBLE or packets is None:
+            policy, facts = self._ground.in_force_at(session).policy, self._ground.facts_at(session)
+        deed = Deed(Act.READ, visitor.person.id, self._ground.now(), recipient=row.recipient, facts=facts)
+        if not decide(policy, deed).permit or visitor.put_only or row.status not in VISIBLE or packets is None:
             raise Missing()
         return consignment, packets
 

@@ -10,6 +10,7 @@ from sqlmodel import Session, col, select
 
 from server.domain import guard
 from server.domain.agreement import EVERYONE, Person, Verb
+from server.domain.decision import Act, Deed, decide
 from server.domain.delivery import VISIBLE, Status
 from server.domain.notice import Button, Notice
 from server.domain.schedule import current_period, open_periods
@@ -126,6 +127,17 @@ class Views:
         person = self._sessions.require(visitor)
         return not visitor.put_only and self._ground.policy.may(person, verb)
 
+    def _reads(self, visitor: Visitor) -> bool:
+        """Whether this visitor may read what was delivered to their member."""
+        person = self._sessions.require(visitor)
+        return not visitor.put_only and self._permits(Act.READ, person)
+
+    def _permits(self, act: Act, person: Person, *, sent_by: str | None = None) -> bool:
+        """The decision about a delivery to the person's own member."""
+        now, facts = self._ground.now(), self._ground.facts
+        deed = Deed(act, person.id, now, recipient=person.member, sent_by=sent_by, facts=facts)
+        return decide(self._ground.policy, deed).permit
+
     # -- the mailbox: outbox
 
     def outbox_exchanges(self, visitor: Visitor) -> tuple[str, ...]:
@@ -216,7 +228,7 @@ class Views:
         return tuple(files)
 
     def _visible(self, visitor: Visitor) -> list[tuple[DeliveryRow, ConsignmentRow, KeyPacketRow]]:
-        if not self._may(visitor, "inbox.read"):
+        if not self._reads(visitor):
             return []
         query = (
             select(DeliveryRow, ConsignmentRow, KeyPacketRow)
@@ -243,7 +255,7 @@ class Views:
             "agreement": self._ground.policy.agreement,
             "put_only": visitor.put_only,
             "may_send": self._ground.policy.may(person, "outbox.write"),
-            "may_receive": self._may(visitor, "inbox.read"),
+            "may_receive": self._reads(visitor),
             "exchanges": [self._ground.exchange(e) for e in self.outbox_exchanges(visitor)],
             "example": self._example(visitor),
             "period": str(current_period(self._ground.now())),
@@ -261,7 +273,7 @@ class Views:
 
     def _due_lines(self, visitor: Visitor, person: Person) -> list[str]:
         lines: list[str] = []
-        for view in self.received(person.id) if self._may(visitor, "inbox.read") else ():
+        for view in self.received(person.id) if self._reads(visitor) else ():
             if view.status in {Status.AVAILABLE, Status.COLLECTED, Status.QUERIED}:
                 lines.append(
                     f"{view.id} from {view.sender_name}: {view.exchange_title}, {view.period_words}: {view.words}"
@@ -386,10 +398,8 @@ class Views:
         if self._has_left(person_id):
             return ()
         person = self._ground.person(person_id)
-        policy = self._ground.policy
-        if not (policy.may(person, "inbox.read") or policy.may(person, "status.read")):
+        if not (self._permits(Act.READ, person) or self._permits(Act.LOOK, person)):
             return ()
-        acts = policy.may(person, "acknowledge")
         query = (
             select(DeliveryRow, ConsignmentRow)
             .where(
@@ -402,7 +412,8 @@ class Views:
         )
         with self._ground.store.reading() as session:
             pairs = session.exec(query).all()
-        return tuple(self._view(row, c, recipient_buttons(row) if acts else ()) for row, c in pairs)
+        acting = {c.person: self._permits(Act.ACKNOWLEDGE, person, sent_by=c.person) for _, c in pairs}
+        return tuple(self._view(row, c, recipient_buttons(row) if acting[c.person] else ()) for row, c in pairs)
 
     def sent_deliveries(self, person_id: str) -> tuple[DeliveryView, ...]:
         """What the person's member has sent, newest first."""

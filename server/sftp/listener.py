@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Literal
 import asyncssh
 import structlog
 
-from server.domain.errors import Misconfigured
-from server.exchange.sessions import Visitor
+from server.domain.errors import Misconfigured, SafehandError
+from server.exchange.sessions import TurnedAway, Visitor
 from server.sftp import limits
 from server.sftp.adapter import Channel
 from server.sftp.limits import Gate, Throttle
@@ -154,7 +154,7 @@ class Connection(asyncssh.SSHServer):
         self._conn: asyncssh.SSHServerConnection | None = None
         self._address = ""
         self._tries = self._rounds = 0
-        self._proved: tuple[str, Visitor] | None = None
+        self._proved: tuple[str, Visitor | TurnedAway] | None = None
         self.visitor: Visitor | None = None
         self.channels: set[Channel] = set()
         self._last_heard = self._loop.time()
@@ -190,16 +190,19 @@ class Connection(asyncssh.SSHServer):
         return True
 
     async def validate_public_key(self, username: str, key: asyncssh.SSHKey) -> bool:
-        """Whether the policy knows this key for this person, from this address. asyncssh checks the signature next."""
+        """Whether the policy knows this key for this person, from this address. asyncssh checks the signature next.
+
+        Who may not log in although their key is known is told why only after that.
+        """
         wait = self._listener.throttle.wait(self._address, username, self._loop.time())
         if wait:
             await asyncio.sleep(wait)
-        visitor = self._exchange.sessions.admit(username, key.get_fingerprint(), self._address)
-        if visitor is None:
+        found = self._exchange.sessions.admit(username, key.get_fingerprint(), self._address)
+        if found is None:
             self._proved = None
             self._refuse(username)
             return False
-        self._proved = (username, visitor)
+        self._proved = (username, found)
         return True
 
     def _refuse(self, username: str) -> None:
@@ -219,13 +222,30 @@ class Connection(asyncssh.SSHServer):
         if proved is None or conn is None or conn.get_extra_info("username") != proved[0]:
             self._abort("sftp.nobody_proved")
             return
-        if not self._listener.gate.enter(proved[1].person.id):
-            log.warning("sftp.too_many_connections", person=proved[1].person.id)
+        visitor = proved[1]
+        if isinstance(visitor, TurnedAway):
+            self._turn_away(visitor, conn)
+            return
+        if not self._listener.gate.enter(visitor.person.id):
+            log.warning("sftp.too_many_connections", person=visitor.person.id)
             conn.disconnect(asyncssh.DISC_TOO_MANY_CONNECTIONS, "You have 20 connections already: close some first.")
             return
-        self.visitor = proved[1]
+        self.visitor = visitor
         self._listener.throttle.succeeded(self._address, proved[0])
         log.info("sftp.came", person=self.visitor.person.id)
+
+    def _turn_away(self, turned: TurnedAway, conn: asyncssh.SSHServerConnection) -> None:
+        """The plain reason, and one entry in the ledger; it counts as a failed log-in."""
+        log.info("sftp.turned_away", person=turned.person, codes=turned.codes)
+        self._listener.throttle.failed(self._address, turned.person, self._loop.time())
+        conn.disconnect(asyncssh.DISC_NO_MORE_AUTH_METHODS_AVAILABLE, f"You cannot log in. {turned.sentence}")
+        self._loop.run_in_executor(self._listener.threads.acts, self._write_down, turned)
+
+    def _write_down(self, turned: TurnedAway) -> None:
+        try:
+            self._exchange.sessions.record(turned)
+        except SafehandError as error:
+            log.warning("sftp.refusal_unrecorded", person=turned.person, code=error.code)
 
     def session_requested(self) -> Channel:
         """A channel for SFTP; whatever else is asked of it is refused there."""
@@ -259,7 +279,7 @@ class Connection(asyncssh.SSHServer):
             log.info("sftp.shown_out", person=self.visitor.person.id)
             for channel in list(self.channels):
                 channel.abandon()
-            self.end("Your access has ended. Ask your administrator.")
+            self.end(self._exchange.sessions.farewell(self.visitor))
             return
         for channel in self.channels:
             channel.let_lapse(self._listener.unwritten_seconds)

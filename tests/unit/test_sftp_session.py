@@ -17,7 +17,7 @@ import pytest
 
 from server.domain.agreement import Member, Person
 from server.domain.errors import Busy, Missing, Refused, SafehandError
-from server.exchange.sessions import Visitor
+from server.exchange.sessions import TurnedAway, Visitor
 from server.sftp import limits, wire
 from server.sftp.listener import Listener
 from server.sftp.threads import ACTS, LOOKS, OPENS
@@ -104,7 +104,7 @@ class AnExchange:
         self.log: list[tuple[Any, ...]] = []
         self.files: dict[tuple[tuple[str, ...], str], int] = {}
         self.keys_of: dict[str, str] = {}
-        self.unwelcome = self.put_only = False
+        self.unwelcome = self.put_only = self.untrained = False
         self.arrivals: list[AnArrival] = []
         self.room = True
         self.database = threading.Event()
@@ -116,9 +116,11 @@ class AnExchange:
     def now(self) -> datetime:
         return NOW
 
-    def admit(self, person: str, key: str, address: str) -> Visitor | None:
+    def admit(self, person: str, key: str, address: str) -> Visitor | TurnedAway | None:
         if self.keys_of.get(person) != key:
             return None
+        if self.untrained:
+            return TurnedAway(person, key, ("TRAINING_EXPIRED",), "Your training has ended; renew it.")
         member = Member(id="essex", name="Essex County Council")
         someone = Person(
             id=person, member="essex", name="A", roles=frozenset({"designated_person"}), email="a@b.example"
@@ -127,6 +129,12 @@ class AnExchange:
 
     def welcome(self, visitor: Visitor) -> bool:
         return not self.unwelcome
+
+    def farewell(self, visitor: Visitor) -> str:
+        return "Your access has ended."
+
+    def record(self, turned: TurnedAway) -> None:
+        self.log.append(("turned away", turned.person, turned.codes))
 
     def open(self, visitor: Visitor, folder: tuple[str, ...], name: bytes, *, resume: bool, append: bool) -> AnArrival:
         if folder[0] != "trial":
@@ -460,6 +468,26 @@ async def test_a_key_that_is_not_in_the_policy_does_not_log_in(world: World, use
             "127.0.0.1", world.listener.port, username=user, known_hosts=None, client_keys=[stranger], config=None,
             agent_path=None, password="guess",
         )  # fmt: skip
+
+
+async def test_who_may_not_log_in_is_told_why_once_their_key_has_signed(world: World) -> None:
+    """The plain reason is in the disconnect, no channel opens, and the exchange is told, to write it down."""
+    world.exchange.untrained = True
+    farewell: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+
+    class Client(asyncssh.SSHClient):
+        def connection_lost(self, exc: Exception | None) -> None:
+            farewell.set_result(str(exc))
+
+    await asyncssh.create_connection(
+        Client, "127.0.0.1", world.listener.port, username="p-essex-1", known_hosts=None, client_keys=[world.key],
+        config=None, agent_path=None,
+    )  # fmt: skip
+    assert await asyncio.wait_for(farewell, 5) == "You cannot log in. Your training has ended; renew it."
+    assert await world.told(("turned away", "p-essex-1", ("TRAINING_EXPIRED",)))
+    world.exchange.untrained = False
+    async with world.client() as client:
+        assert (await client.ask(wire.STAT, wire.text(b"/outbox")))[0] == wire.ATTRS
 
 
 async def test_a_connection_may_offer_six_keys(world: World) -> None:
