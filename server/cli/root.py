@@ -9,7 +9,20 @@ from typing import Annotated
 
 import typer
 
-from server.cli import access, agreement, clock, demo, doctor, ledger, member, people, policy, serve, status
+from server.cli import (
+    access,
+    agreement,
+    clock,
+    demo,
+    doctor,
+    ledger,
+    member,
+    people,
+    policy,
+    policy_text,
+    serve,
+    status,
+)
 from server.cli.exits import translated, unexpected
 from server.domain.errors import SafehandError
 from server.settings import SettingsInvalid
@@ -50,6 +63,9 @@ app.command("demo")(demo.demo)
 app.command("invite")(people.invite)
 app.command("suspend")(people.suspend)
 app.command("resume")(people.resume)
+policy.app.command("digest")(policy_text.digest)
+policy.app.command("schema")(policy_text.schema)
+policy.app.add_typer(policy_text.explain, name="explain")
 app.add_typer(policy.app, name="policy")
 app.add_typer(member.app, name="member")
 app.add_typer(agreement.app, name="agreement")
