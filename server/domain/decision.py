@@ -146,9 +146,13 @@ def _lawful(whole: LawfulBasis, exchange: Exchange) -> list[Rule]:
     rule = Rule("LEGAL_BASIS_NOT_STATED", stated, f"No legal basis is stated for {exchange.called}.", "4", place)
     if not stated:
         return [rule]
-    open_to = PUBLIC_TASK | ({CONSENT} if whole.consent == "explicit" else frozenset())
     sentence = f"The legal basis of {exchange.called} ({', '.join(own)}) is not open to public authorities."
-    return [rule, Rule("LEGAL_BASIS_NOT_AVAILABLE", not open_to.isdisjoint(own), sentence, "4", place)]
+    return [rule, Rule("LEGAL_BASIS_NOT_AVAILABLE", not available_to(whole).isdisjoint(own), sentence, "4", place)]
+
+
+def available_to(whole: LawfulBasis) -> frozenset[str]:
+    """The Article 6 conditions that exchanges of the agreement may rest on: those of public tasks; explicit consent."""
+    return PUBLIC_TASK | ({CONSENT} if whole.consent == "explicit" else frozenset())
 
 
 def _special(policy: PolicySet, exchange: Exchange) -> Rule:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from datetime import date
 
-from server.domain.agreement import STATUSES, Member, Signature
+from server.domain.agreement import STATUSES, LawfulBasis, Member, Signature
 from server.domain.agreement.terms import after, day_before
 from server.policy.lint.frame import Check, Desk, LintFinding, Severity
 
@@ -129,6 +129,11 @@ def _basis(desk: Desk) -> Iterator[LintFinding]:
             "Consent is asked for and overridden where it is refused: that is no consent.",
             "Rely on the statute, and write consent: not_relied_on.",
         )
+
+
+def faulted(basis: LawfulBasis) -> bool:
+    """Whether the agreement's own basis is one that it cannot rest on."""
+    return basis.consent == "overridden_if_refused" or any(closed_to_authorities(c) for c in basis.article6)
 
 
 def closed_to_authorities(condition: str) -> bool:

@@ -6,7 +6,8 @@ from collections.abc import Iterator
 from datetime import timedelta
 
 from server.domain.agreement import Exchange, RecordSchema
-from server.policy.lint.document import closed_to_authorities
+from server.domain.decision import available_to
+from server.policy.lint.document import closed_to_authorities, faulted
 from server.policy.lint.frame import Check, Desk, LintFinding
 
 FLAG = "lddd_flag"
@@ -18,32 +19,45 @@ def _personal(desk: Desk) -> Iterator[Exchange]:
 
 
 def _purposes(desk: Desk) -> Iterator[LintFinding]:
-    agreed = desk.policy.agreement.lawful_basis.article6
     for exchange in _personal(desk):
-        path = ("exchanges", exchange.id)
         if not exchange.purposes:
             yield desk.finding(
                 "EXCHANGE_WITHOUT_PURPOSE",
                 "error",
-                (*path, "purposes"),
+                ("exchanges", exchange.id, "purposes"),
                 f"{exchange.id} states no purpose.",
                 "Add purposes from agreement.yaml.",
             )
-        own = exchange.lawful_basis
-        if not (own.article6 if own else agreed):
+
+
+def _basis(desk: Desk) -> Iterator[LintFinding]:
+    """Each exchange's own condition, beside the agreement's (R-031). A fault of the agreement's is told there, once."""
+    whole = desk.policy.agreement.lawful_basis
+    for exchange in _personal(desk):
+        own = exchange.lawful_basis.article6 if exchange.lawful_basis else ()
+        path = ("exchanges", exchange.id, "lawful_basis", "article6")
+        if not whole.article6 or not (own or faulted(whole)):
             yield desk.finding(
                 "LAWFUL_BASIS_MISSING",
                 "error",
-                (*path, "lawful_basis"),
-                f"Neither {exchange.id} nor the agreement states an Article 6 condition.",
-                "State it, as in 6(1)(e).",
+                path,
+                f"{exchange.id} and the agreement do not both state an Article 6 condition.",
+                "State it in both, as in 6(1)(e).",
             )
-        if own and _has_authority(desk, exchange) and any(closed_to_authorities(c) for c in own.article6):
+        if any(closed_to_authorities(condition) for condition in own) and _has_authority(desk, exchange):
             yield desk.finding(
                 "LI_NOT_AVAILABLE_TO_PUBLIC_AUTHORITY",
                 "error",
-                (*path, "lawful_basis", "article6"),
+                path,
                 f"{exchange.id} rests on legitimate interests, which are closed to public authorities for their tasks.",
+                "State 6(1)(c) or 6(1)(e) and the statute.",
+            )
+        elif own and available_to(whole).isdisjoint(own):
+            yield desk.finding(
+                "LAWFUL_BASIS_NOT_AVAILABLE",
+                "error",
+                path,
+                f"No condition that {exchange.id} states is open to its members.",
                 "State 6(1)(c) or 6(1)(e) and the statute.",
             )
 
@@ -100,15 +114,17 @@ def _with_columns(desk: Desk) -> Iterator[tuple[Exchange, RecordSchema]]:
 
 def _special(desk: Desk) -> Iterator[LintFinding]:
     for exchange in desk.policy.exchanges:
-        covered = exchange.special_category.fields if exchange.special_category else ()
+        condition = exchange.special_category
+        covered = condition.fields if condition else ()
         bare = [column.name for column in desk.policy.special_columns(exchange) if column.name not in covered]
+        if exchange.personal_data and exchange.content_inspection == "none" and condition is None:
+            bare = ["The unread files"]
         if bare:
             yield desk.finding(
                 "SPECIAL_CATEGORY_WITHOUT_CONDITION",
                 "error",
                 ("exchanges", exchange.id, "special_category"),
-                f"{', '.join(bare)} of {exchange.id} can hold special-category data, and no condition lets it be "
-                "shared.",
+                f"{', '.join(bare)} of {exchange.id} can hold special-category data; no condition lets it be shared.",
                 "Add special_category with these fields, article9 and dpa2018_sch1.",
             )
 
@@ -174,4 +190,4 @@ def _flags(desk: Desk) -> Iterator[LintFinding]:
             )
 
 
-CHECKS: tuple[Check, ...] = (_purposes, _carriage, _special, _routing, _population, _flags)
+CHECKS: tuple[Check, ...] = (_purposes, _basis, _carriage, _special, _routing, _population, _flags)

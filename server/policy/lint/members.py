@@ -89,6 +89,19 @@ def _registrations(desk: Desk) -> Iterator[LintFinding]:
         )
 
 
+def _admission(desk: Desk) -> Iterator[LintFinding]:
+    for member in desk.policy.members:
+        since = member.member_since
+        if since is None or since > desk.today:
+            yield desk.finding(
+                "MEMBER_NOT_ADMITTED",
+                "warn",
+                ("members", member.id, "member_since"),
+                f"{member.called} is not a member {'yet' if since else 'from any day'}: nothing goes to it.",
+                "Write member_since, the day it was admitted.",
+            )
+
+
 def _authorities(desk: Desk) -> Iterator[LintFinding]:
     first: dict[str, Member] = {}
     for member in desk.policy.members:
@@ -207,5 +220,5 @@ def _subcontractors(desk: Desk) -> Iterator[LintFinding]:
 
 
 CHECKS: tuple[Check, ...] = (
-    _summary_rows, _teams, _registrations, _authorities, _roles, _cover, _names, _subcontractors,
+    _summary_rows, _admission, _teams, _registrations, _authorities, _roles, _cover, _names, _subcontractors,
 )  # fmt: skip
