@@ -90,7 +90,9 @@ class SmallExchange:
         return sum(e.kind == kind and f'"{subject}"' in e.subjects for e in self.exchange.evidence.entries())
 
     def code(self, person: str) -> str:
-        """The one-time chat code from the person's own mailbox."""
+        """The one-time chat code from the person's own mailbox; for who has none, as an invitation gives it."""
+        if person not in self.keys:
+            return self.exchange.people.code("chat", self.exchange.ground.person(person), via_key="invite")
         papers = {paper.name: paper for paper in self.exchange.views.link(self.visitor(person))}
         return papers["chat-code.txt"].content().decode().split()[0]
 

@@ -68,15 +68,14 @@ class Needs:
         """What is still missing, as clauses that follow "it needs"; empty when the quorum is there."""
         given = list({approver.person: approver for approver in approvers}.values())
         members = {approver.member for approver in given}
-        found = [
-            f"the approval of a governance lead of {called(member)}, which signs the new text for it"
-            for member in sorted(self.signatories - {a.member for a in given if a.signs})
-        ]
-        led = {a.member for a in given if a.leads} | self.signatories
-        found += [f"the approval of a governance lead of {called(m)}" for m in sorted(self.leads_of - led)]
+        signing = sorted(self.signatories - {a.member for a in given if a.signs})
+        leads = sorted(self.leads_of - {a.member for a in given if a.leads} - self.signatories)
+        found = [*_each(signing, called, ", which signs the new text for it"), *_each(leads, called, "")]
+        named = len(signing) + len(leads)
         if self.host is not None and self.host not in members | self.leads_of | self.signatories:
             found.append(f"the approval of {called(self.host)}, which runs the exchange")
-        return tuple(found) + self._counted(len(given), members, len(found), called)
+            named += 1
+        return tuple(found) + self._counted(len(given), members, named, called)
 
     def _counted(self, people: int, members: set[str], named: int, called: Called) -> tuple[str, ...]:
         """The numbers: people and members that the named approvals do not bring already."""
@@ -169,6 +168,15 @@ def _of(policy: PolicySet, quorum: Quorum, members: frozenset[str], signed: froz
 
 def _approvers(policy: PolicySet, left: frozenset[str]) -> list[Approver]:
     return [approver(policy, person) for person in policy.people if may_answer(policy, person, left)]
+
+
+def _each(members: Iterable[str], called: Called, what_for: str) -> list[str]:
+    """One clause for the approval of a lead of every one of these members; none when there are none."""
+    *others, last = [called(member) for member in members] or [""]
+    if not last:
+        return []
+    listed = f"each of {', '.join(others)} and {last}" if others else last
+    return [f"the approval of a governance lead of {listed}{what_for}"]
 
 
 def _more(count: int) -> str:

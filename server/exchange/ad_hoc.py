@@ -12,6 +12,7 @@ from sqlmodel import col, select
 
 from server.domain import guard
 from server.domain.agreement import Person
+from server.domain.decision import Act, Deed, decide
 from server.domain.delivery import UNRELEASED, VISIBLE, SealedCopy, Status
 from server.domain.errors import Forbidden, Missing, Refused
 from server.domain.ledger import Event
@@ -86,8 +87,10 @@ class AdHoc:
         consignment = tx.session.get(ConsignmentRow, consignment_id)
         if consignment is None or consignment.member != person.member:
             raise Missing("There is no such consignment.")
-        if not self._ground.in_force_at(tx.session).policy.may(person, "exchange.approve"):
-            raise Forbidden("Only a governance lead of your organisation can answer that.")
+        deed = Deed(Act.APPROVE_AD_HOC, person.id, tx.now, facts=self._ground.facts_at(tx.session))
+        decision = decide(self._ground.in_force_at(tx.session).policy, deed)
+        if not decision.permit:
+            raise Forbidden(f"{decision.sentence} A governance lead of your organisation answers that.")
         row = tx.session.get(AdHocRow, consignment_id)
         if row is None:
             raise Refused(f"{consignment_id} needs no approval.", code="NO_APPROVAL_NEEDED")
