@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import date, datetime, time, timedelta
 
-from server.domain.agreement import Calendar, Due, Exchange, Window
+from server.domain.agreement import Calendar, Due, Exchange, PolicySet, Window
 from server.domain.calendar import (
     CalendarUncovered,
     last_of_month,
@@ -184,6 +184,21 @@ def _covered(exchange: Exchange, calendar: Calendar, month: date) -> DueDate | N
         return due_in(exchange, calendar, month)
     except CalendarUncovered:
         return None
+
+
+def due_day(policy: PolicySet, exchange: Exchange, period: Period) -> date:
+    """The day on which files of this period are due, for which ages are counted.
+
+    Where no window or no calendar tells: the last day of the month after the period.
+    """
+    recurrence = exchange.recurrence
+    calendar = next((c for c in policy.calendars if recurrence and c.id == recurrence.calendar), None)
+    month = period.first_day if recurrence and recurrence.covers == "same_month" else period.opens
+    if recurrence is not None and recurrence.window is not None and calendar is not None:
+        round_ = _covered(exchange, calendar, month)
+        if round_ is not None:
+            return london_day(round_.due)
+    return last_of_month(period.opens)
 
 
 def sharing_year(day: date) -> int:

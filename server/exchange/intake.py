@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import date, timedelta
+from datetime import timedelta
 
 from sqlmodel import col, select
 
 from server.domain import guard
 from server.domain.decision import Facts, Question, decide
+from server.domain.due import due_day
 from server.domain.errors import Busy, Refused, SafehandError
 from server.domain.ledger import Event
-from server.domain.schedule import Period, add_months
 from server.exchange.address import Address, is_temporary, resolve
 from server.exchange.approval import approvers
 from server.exchange.arrivals import Arrival, Handle, Ignored, Small, Target, Upload
@@ -146,7 +146,8 @@ class Intake:
     def _begin(self, target: Target, key: Key) -> Upload:
         self._uploads.make_way(key, target)
         exchange = target.address.exchange
-        check = check_for(target.policy, exchange, target.visitor.member.id, due_day(target.address.period))
+        day = due_day(target.policy, exchange, target.address.period)
+        check = check_for(target.policy, exchange, target.visitor.member.id, target.name, day)
         draft = self._ground.spool.draft()
         upload = Upload(target, draft, check)
         taps: tuple[Callable[[bytes], None], ...] = () if exchange.content_inspection == "none" else (check.feed,)
@@ -371,14 +372,9 @@ class Intake:
         )  # fmt: skip
 
 
-def due_day(period: Period) -> date:
-    """The day for which ages are counted: the last of the month in which the period is due."""
-    return add_months(period.opens, 1) - timedelta(days=1)
-
-
 def _cut_words(upload: Upload, summary: RecordSummary) -> str | None:
     """The question to ask when a file may be only the beginning of one."""
-    if not summary.ends_inside_record and not upload.may_be_cut:
+    if summary.complete or not (summary.ends_inside_record or upload.may_be_cut):
         return None
     count = f"{summary.rows:,} rows, " if summary.rows is not None else ""
     why = "its last line is not finished" if summary.ends_inside_record else "it ends just where a cut-off upload would"

@@ -28,6 +28,8 @@ class RecordSummary:
     """How many findings of each rule there are, the unlisted ones included."""
     warnings: int = 0
     """How many findings warn, the unlisted ones included."""
+    complete: bool = False
+    """The file's own form tells that it is whole."""
     tallies: Tallies | None = None
     """What was counted of the rows; None where no row was looked at."""
 

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from datetime import date
 
 import pytest
 
 from server.domain.errors import Refused
 from tests.conftest import MakeGpgPerson, MakeSshKey
 from tests.small_exchange import SmallExchange, small_exchange
+from tests.workbook import workbook
 
 PLACE = ("post16-destinations", "2026-11", "essex")
 HEADER = "given_name,family_name,dob,activity_code,postcode,date_verified,source,residence_la\r\n"
@@ -69,6 +71,22 @@ def test_the_quality_report_tells_lines_rules_and_shares_and_never_a_value(here:
     everything = "".join(papers.values()) + "".join(str(e) for e in here.exchange.evidence.entries())
     for value in ("quagmire", "Bramble", "CM1 1QH", "2009-03-14"):
         assert value not in everything
+
+
+def test_a_workbook_goes_as_it_is_and_is_told_by_its_cells(here: SmallExchange) -> None:
+    """The same rules by spreadsheet cells; sealed as it was sent; an upload that cannot be a cut is not asked about."""
+    header = HEADER.strip().split(",")
+    rows = [["Aster", "Example", date(2009, 3, 14), 330, code, date(2026, 10, 1)] for code in ("CM1 1QH", "quagmire")]
+    said = here.put("p-essex-1", "post16-destinations/2026-11/kent.xlsx", workbook([header, *rows]))
+    assert said is not None
+    assert "Received 2 records, 1 warning" in said
+    assert "HELD" not in said
+    here.release()
+    (name,) = {f.name for f in here.exchange.views.inbox_files(here.visitor("p-kent-2"), *PLACE) if f.paper is None}
+    assert name.endswith(".xlsx.gpg")
+    wrong = [*rows[1][:3], 999, "CM1 1QH", date(2026, 10, 1)]
+    with pytest.raises(Refused, match=r"D3\), `activity_code`: the code is not in the agreed list"):
+        here.put("p-essex-1", "post16-destinations/2026-11/kent.xlsx", workbook([header, rows[0], wrong]))
 
 
 def test_a_file_without_anything_to_say_has_no_quality_report(here: SmallExchange) -> None:

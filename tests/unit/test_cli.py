@@ -157,7 +157,7 @@ def test_example_records_are_agreed_and_the_same_every_time() -> None:
     assert schema is not None
     columns = schema.names
     text = records(columns, 212, 1)
-    check = check_for(policy, exchange, "essex", date(2026, 12, 31))
+    check = check_for(policy, exchange, "essex", "a.csv", date(2026, 12, 31))
     check.feed(text.encode())
     summary = check.finish()
     assert (summary.rows, summary.findings, summary.ends_inside_record) == (212, (), False)

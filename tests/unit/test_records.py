@@ -107,7 +107,7 @@ POLICY = load(ROOT / "policies" / "ccis-v2")
 
 def refused(exchange: str, header: str) -> list[tuple[str, int | None]]:
     """Rule and column of what refuses a file with this header in an exchange of the shipped set."""
-    check = check_for(POLICY, POLICY.exchange_by_id[exchange], "kent", date(2026, 12, 31))
+    check = check_for(POLICY, POLICY.exchange_by_id[exchange], "kent", "a.csv", date(2026, 12, 31))
     check.feed(f"{header}\r\n".encode())
     check.finish()
     return [(finding.rule, finding.column) for finding in check.refusals]
