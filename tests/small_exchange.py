@@ -13,7 +13,7 @@ from pathlib import Path
 from server.exchange import Exchange
 from server.exchange.sessions import Visitor, fingerprint
 from server.policy.edit import PersonKeys, with_keys
-from server.policy.load import load_texts
+from server.policy.load import load_texts, read_texts
 from tests.conftest import MakeGpgPerson, MakeSshKey
 from tests.conftest import _short_folder as short_folder
 
@@ -158,8 +158,7 @@ def moved(text: str, label: str) -> str:
 
 def policy_files(lines: Mapping[str, str], gpg_person: MakeGpgPerson) -> dict[str, str]:
     """The shipped policy set with these SSH lines, and a real GPG key each, for the people named."""
-    policy = ROOT / "policies" / "ccis-v2"
-    files = {str(path.relative_to(policy)): path.read_text() for path in sorted(policy.rglob("*.yaml"))}
+    files = read_texts(ROOT / "policies" / "ccis-v2")
     people = {person: gpg_person(person) for person in lines}
     keys = {name: PersonKeys(ssh=(lines[name],), gpg=((g.fingerprint, g.armored),)) for name, g in people.items()}
     files["people.yaml"] = with_keys(files["people.yaml"], keys)

@@ -7,13 +7,14 @@ from typing import Annotated, Literal
 
 import typer
 
-from server.cli import changes
+from server.cli import cases, changes
 from server.cli.clock import london_time
 from server.cli.exits import REFUSED
 from server.cli.opening import Data
 
 app = typer.Typer(help="The agreement in its machine form: check it, put it in force.", no_args_is_help=True)
 Directory = changes.Directory
+app.command("test")(cases.try_)
 app.command("plan")(changes.plan)
 app.command("propose")(changes.propose)
 app.command("proposals")(changes.proposals)

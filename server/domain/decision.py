@@ -53,9 +53,9 @@ def decide(policy: PolicySet, question: Question | Deed) -> Decision:
     rules = [
         *_agreement(policy, question.now),
         _channel(policy),
-        _known("EXCHANGE_UNKNOWN", exchange, f"There is no exchange called {question.exchange}.", "exchanges"),
-        _known("MEMBER_UNKNOWN", sender, f"There is no member called {question.sender_member}.", "members"),
-        _known("MEMBER_UNKNOWN", recipient, f"There is no member called {question.recipient}.", "members"),
+        _known("EXCHANGE_UNKNOWN", exchange, "exchanges", question.exchange),
+        _known("MEMBER_UNKNOWN", sender, "members", question.sender_member),
+        _known("MEMBER_UNKNOWN", recipient, "members", question.recipient),
     ]
     if exchange is None or sender is None or recipient is None:
         return Decision(tuple(rules))
@@ -71,8 +71,9 @@ def decide(policy: PolicySet, question: Question | Deed) -> Decision:
     return Decision(tuple(rules))
 
 
-def _known(code: str, found: object, sentence: str, table: str) -> Rule:
-    return Rule(code, found is not None, sentence, "", (table,))
+def _known(code: str, found: object, table: str, name: str) -> Rule:
+    sentence = f"There is no {table.removesuffix('s')} called {name}."
+    return Rule(code, found is not None, sentence, "", (table, name))
 
 
 def _agreement(policy: PolicySet, now: datetime) -> list[Rule]:

@@ -1,12 +1,15 @@
-"""Why one member may or may not send to another: every rule that was looked at, its clause and where it is written."""
+"""Why one member may or may not send to another: every rule looked at, its clause and where it is written."""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import datetime
+from pathlib import Path
 
 from server.domain.agreement import PolicySet
-from server.domain.decision import Decision, Question, Rule, decide
+from server.domain.decision import Act, Decision, Deed, Facts, Question, Rule, decide
 from server.domain.schedule import LONDON, Period
 from server.policy.revision import revision
 
@@ -48,6 +51,60 @@ HOLDS = {
 }
 
 
+@dataclass(frozen=True, slots=True)
+class Explanation:
+    """A decision with everything that it was made of. `folder` stands before the names of the files."""
+
+    asked: str
+    policy: PolicySet
+    decision: Decision
+    now: datetime
+    folder: str = ""
+
+    def lines(self) -> list[str]:
+        """The answer, then every rule as `yes` or `NO`, with its clause and file:line."""
+        moment = f"{self.now.astimezone(LONDON):%Y-%m-%d %H:%M %Z}"
+        count = len(self.decision.rules)
+        return [
+            f"{_answer(self.decision)}: {self.asked}.",
+            f"Asked for {moment}, revision {revision(self.policy)[:12]}, {count} rules looked at:",
+            *(self._line(rule) for rule in self.decision.rules),
+        ]
+
+    def json(self) -> str:
+        """The same as one JSON object."""
+        content = {
+            "answer": "permit" if self.decision.permit else "deny",
+            "asked": self.asked,
+            "at": self.now.isoformat(),
+            "revision": revision(self.policy),
+            "rules": [
+                {
+                    "code": rule.code,
+                    "holds": rule.holds,
+                    "sentence": HOLDS[rule.code] if rule.holds else rule.sentence,
+                    "clause": rule.clause,
+                    "place": self._where(rule),
+                }
+                for rule in self.decision.rules
+            ],
+        }
+        return json.dumps(content, ensure_ascii=False, indent=2)
+
+    def _where(self, rule: Rule) -> str | None:
+        place = self.policy.place(*rule.place)
+        return f"{Path(self.folder, place.file)}:{place.line}" if place else None
+
+    def _line(self, rule: Rule) -> str:
+        where = self._where(rule) or "not in the files"
+        word = "clauses" if "," in rule.clause else "clause"
+        clause = f"{word} {rule.clause}" if rule.clause[:1].isdigit() else rule.clause
+        source = ", ".join(part for part in (clause, where) if part)
+        if rule.holds:
+            return f"  yes  {HOLDS[rule.code]} ({source})"
+        return f"  NO   {rule.code}: {rule.sentence} ({source})"
+
+
 def explain(
     policy: PolicySet,
     sender: str,
@@ -57,25 +114,28 @@ def explain(
     *,
     period: Period | None = None,
     unusable_keys: Mapping[str, str] | None = None,
-) -> list[str]:
-    """Lines of text: the answer, then every rule as `yes` or `NO`, with its clause and file:line.
+    facts: Facts = Facts(),
+    folder: str = "",
+) -> Explanation:
+    """Whether a file may go. `sender` is a member's id, or a person's: then role and training are looked at too.
 
-    `sender` is a member's id, or a person's: then that person's role and training are looked at too. `unusable_keys`
-    maps holders to why their key cannot be used; without it a key that is on file counts as usable.
+    `unusable_keys` maps holders to why their key cannot be used; without it a key that is on file counts as usable.
     """
     person = policy.person(sender)
-    member_id = person.member if person is not None else sender
     question = Question(
-        sender_member=member_id, recipient=recipient, exchange=exchange, now=now,
-        sender=person.id if person else None, period=period, unusable_keys=unusable_keys or {},
+        sender_member=person.member if person else sender, recipient=recipient, exchange=exchange, now=now,
+        sender=person.id if person else None, period=period, unusable_keys=unusable_keys or {}, facts=facts,
     )  # fmt: skip
-    decision = decide(policy, question)
-    asked = f"{now.astimezone(LONDON):%Y-%m-%d %H:%M %Z}"
-    return [
-        f"{_answer(decision)}: {sender} to {recipient}, {exchange}.",
-        f"Asked for {asked}, revision {revision(policy)[:12]}, {len(decision.rules)} rules looked at:",
-        *(_line(policy, rule) for rule in decision.rules),
-    ]
+    asked = f"{sender} to {recipient}, {exchange}{f', {period}' if period else ''}"
+    return Explanation(asked, policy, decide(policy, question), now, folder)
+
+
+def explain_login(
+    policy: PolicySet, person: str, now: datetime, *, facts: Facts = Facts(), folder: str = ""
+) -> Explanation:
+    """Whether a person may log in, with a key that the policy set has."""
+    decision = decide(policy, Deed(Act.LOG_IN, person, now, facts=facts))
+    return Explanation(f"{person} logs in", policy, decision, now, folder)
 
 
 def _answer(decision: Decision) -> str:
@@ -83,13 +143,3 @@ def _answer(decision: Decision) -> str:
         return "PERMIT"
     number = len(decision.reasons)
     return f"DENY, {number} reason{'' if number == 1 else 's'}"
-
-
-def _line(policy: PolicySet, rule: Rule) -> str:
-    place = policy.place(*rule.place)
-    where = f"{place.file}:{place.line}" if place else "not in the files"
-    clause = f"clause {rule.clause}" if rule.clause[:1].isdigit() else rule.clause
-    source = ", ".join(part for part in (clause, where) if part)
-    if rule.holds:
-        return f"  yes  {HOLDS.get(rule.code, rule.code)} ({source})"
-    return f"  NO   {rule.code}: {rule.sentence} ({source})"

@@ -13,7 +13,7 @@ from server.policy.reference import contradictions, unresolved
 from server.policy.shape import shaped
 from server.policy.tree import Keyed, Listed, Node, read_tree
 
-__all__ = ["PolicyInvalid", "PolicyProblem", "load", "load_texts", "read_texts"]
+__all__ = ["PolicyInvalid", "PolicyProblem", "load", "load_texts", "read_texts", "set_of", "tree_of"]
 
 REQUIRED = (
     "policy.yaml", "agreement.yaml", "members.yaml", "people.yaml", "exchanges.yaml", "access.yaml", "retention.yaml",
@@ -45,11 +45,32 @@ def load_texts(files: Mapping[str, str]) -> PolicySet:
 
     Raises PolicyInvalid with every problem of every file.
     """
-    found = [problem(Place(name, 1, 1), "(file)", _unknown_file(name)) for name in files if not _is_known(name)]
-    root, unread, problems = _root({name: text for name, text in files.items() if _is_known(name)})
-    found += problems
+    root, unread, found = _tree(files)
+    return _whole(root, unread, found)
+
+
+def tree_of(files: Mapping[str, str]) -> Keyed:
+    """All files as one tree, its sections in one block; `set_of` makes a set of it. Raises PolicyInvalid."""
+    root, _, found = _tree(files)
+    if found:
+        raise PolicyInvalid(found)
+    return root
+
+
+def set_of(root: Keyed) -> PolicySet:
+    """The policy set of a tree, which may have been changed since it was read. Raises PolicyInvalid."""
+    return _whole(root, frozenset(), [])
+
+
+def _tree(files: Mapping[str, str]) -> tuple[Keyed, frozenset[str], list[PolicyProblem]]:
+    strange = [problem(Place(name, 1, 1), "(file)", _unknown_file(name)) for name in files if not _is_known(name)]
+    root, unread, found = _root({name: text for name, text in files.items() if _is_known(name)})
+    return root, unread, strange + found
+
+
+def _whole(root: Keyed, unread: frozenset[str], found: list[PolicyProblem]) -> PolicySet:
     policy, problems = shaped(root, unread)
-    found += problems
+    found = found + problems
     found += unresolved(root, unread)
     found += weak_keys(root)
     found += contradictions(policy) if policy else []

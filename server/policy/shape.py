@@ -10,7 +10,8 @@ import re
 import types
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import date, timedelta
-from typing import Annotated, Any, Union, get_args, get_origin
+from functools import lru_cache
+from typing import Annotated, Any, TypeVar, Union, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
 
@@ -19,6 +20,7 @@ from server.policy.problem import PolicyProblem, problem, suggestion
 from server.policy.tree import Keyed, Leaf, Listed, Loc, Node, find, key_place, label, places, step, walk
 
 Json = Any
+M = TypeVar("M", bound=BaseModel)
 WHOLE = re.compile(r"-?(0|[1-9][0-9]*)")
 SPELLINGS = {
     date: (re.compile(r"\d{4}-\d{2}-\d{2}"), "date_parsing"),
@@ -72,24 +74,29 @@ def shaped(root: Keyed, unread: frozenset[str]) -> tuple[PolicySet | None, list[
 
     `unread` are the sections whose file could not be read: what they lack is not told again.
     """
+    policy, found = formed(root, PolicySet, unread)
+    return policy.model_copy(update={"written": places(root)}) if policy else None, found
+
+
+def formed(root: Keyed, model: type[M], unread: frozenset[str] = frozenset()) -> tuple[M | None, list[PolicyProblem]]:
+    """A tree as this model, or None and every place that has not its shape."""
     texts = _json(root)
-    errors = _errors(texts)
+    errors = _errors(texts, model)
     wanted = [_written(root, e["loc"]) for e in errors if e["type"] == "int_type"]
     numbers = [loc for loc in wanted if _is_whole(find(root, loc))]
     for loc in numbers:
         _replace(texts, loc, int)
-    errors = _errors(texts) if numbers else errors
-    found = [_problem(root, error) for error in _telling(root, errors) if error["loc"][0] not in unread]
-    found += _misspelt(root)
+    errors = _errors(texts, model) if numbers else errors
+    found = [_problem(root, error, model) for error in _telling(root, errors) if error["loc"][0] not in unread]
+    found += _misspelt(root, model)
     if errors or found:
         return None, list(dict.fromkeys(found))
-    policy = PolicySet.model_validate_json(json.dumps(texts), strict=True)
-    return policy.model_copy(update={"written": places(root)}), []
+    return model.model_validate_json(json.dumps(texts), strict=True), []
 
 
-def _errors(texts: Json) -> list[Any]:
+def _errors(texts: Json, model: type[BaseModel]) -> list[Any]:
     try:
-        PolicySet.model_validate_json(json.dumps(texts), strict=True)
+        model.model_validate_json(json.dumps(texts), strict=True)
     except ValidationError as invalid:
         return list(invalid.errors(include_url=False, include_input=False))
     return []
@@ -130,14 +137,14 @@ def _replace(texts: Json, loc: Loc, change: Callable[[str], int]) -> None:
     texts[loc[-1]] = change(texts[loc[-1]])
 
 
-def _misspelt(root: Keyed) -> Iterator[PolicyProblem]:
+def _misspelt(root: Keyed, model: type[BaseModel]) -> Iterator[PolicyProblem]:
     """Dates and durations that a lenient reader would take for seconds, and keys with nothing after them."""
     for loc, node in walk(root):
         if not isinstance(node, Leaf):
             continue
         if node.plain and node.text == "":
             yield problem(key_place(root, loc), label(root, loc), NOTHING)
-        for kind in _flat(_annotation(loc)) if isinstance(node.value, str) else ():
+        for kind in _flat(_annotation(model, _form(loc))) if isinstance(node.value, str) else ():
             if kind in SPELLINGS and not SPELLINGS[kind][0].fullmatch(node.text):
                 yield problem(node.at, label(root, loc), WANTED[SPELLINGS[kind][1]])
 
@@ -145,13 +152,15 @@ def _misspelt(root: Keyed) -> Iterator[PolicyProblem]:
 # --- sentences ---
 
 
-def _problem(root: Keyed, error: Mapping[str, Any]) -> PolicyProblem:
+def _problem(root: Keyed, error: Mapping[str, Any], model: type[BaseModel]) -> PolicyProblem:
     loc, kind = error["loc"], error["type"]
     real = _written(root, loc)
     node = find(root, real) or root
     if kind == "extra_forbidden":
         parent = find(root, real[:-1])
-        known = _keys(_annotation(real[:-1])) - (set(parent.items) if isinstance(parent, Keyed) else set())
+        known = _keys(_annotation(model, _form(real[:-1]))) - (
+            set(parent.items) if isinstance(parent, Keyed) else set()
+        )
         return problem(key_place(root, real), label(root, real), f"unknown key: {suggestion(str(real[-1]), known)}")
     if kind == "missing":
         return problem(node.at, label(root, (*real, loc[-1])), f"{loc[-1]} is missing: add a line {loc[-1]}: …")
@@ -159,14 +168,14 @@ def _problem(root: Keyed, error: Mapping[str, Any]) -> PolicyProblem:
         return problem(
             key_place(root, real), label(root, real), f"unknown key: {suggestion(str(real[-1]), _words(error))}"
         )
-    return problem(node.at, label(root, real), _sentence(error, node, real))
+    return problem(node.at, label(root, real), _sentence(error, node, _annotation(model, _form(real))))
 
 
-def _sentence(error: Mapping[str, Any], node: Node, loc: Loc) -> str:
+def _sentence(error: Mapping[str, Any], node: Node, annotation: Any) -> str:
     kind, context = error["type"], error.get("ctx", {})
     if isinstance(node, Leaf) and node.value is None and kind != "missing":
         return NOTHING
-    choices = [str(c) for option in _flat(_annotation(loc)) for c in get_args(option) if isinstance(c, str)]
+    choices = [str(c) for option in _flat(annotation) for c in get_args(option) if isinstance(c, str)]
     if kind == "literal_error" or (choices and isinstance(node, Leaf)):
         wrong = node.text if isinstance(node, Leaf) else ""
         return f"this word is not known here: {suggestion(wrong, choices or _words(error), few=6)}"
@@ -233,8 +242,14 @@ def _below(annotation: Any, part: str | int) -> Any:
     return None
 
 
-def _annotation(loc: Loc) -> Any:
-    annotation: Any = PolicySet
+def _form(loc: Loc) -> Loc:
+    """The location with every number as 0: items of a list are of one type."""
+    return tuple(0 if isinstance(part, int) else part for part in loc)
+
+
+@lru_cache(maxsize=4096)
+def _annotation(model: type[BaseModel], loc: Loc) -> Any:
+    annotation: Any = model
     for part in loc:
         annotation = _below(annotation, part)
     return annotation
