@@ -94,6 +94,13 @@ def test_twelve_months_to_the_day_are_not_too_long() -> None:
     assert not of_waivers(findings(a_waiver(expires="2027-12-01")))
 
 
+def test_before_the_agreement_begins_the_twelve_months_count_from_its_first_day() -> None:
+    """What is prepared in spring for September can be waived for the whole of its first year."""
+    spring = datetime(2026, 3, 1, 9, tzinfo=UTC)
+    assert not of_waivers(findings(a_waiver(expires="2027-09-01"), now=spring))
+    assert of_waivers(findings(a_waiver(expires="2027-09-02"), now=spring)) == [("WAIVER_TOO_LONG", "error")]
+
+
 def test_an_administrator_may_approve_one() -> None:
     """As a governance lead may."""
     assert not of_waivers(findings(a_waiver(approved_by="a-essex-1")))

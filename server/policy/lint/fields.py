@@ -159,7 +159,8 @@ def _population(desk: Desk) -> Iterator[LintFinding]:
         oldest = agreed.max_age_with_ldd if agreed.max_age_with_ldd is not None else agreed.max_age
         too_young = own.min_age is not None and agreed.min_age is not None and own.min_age < agreed.min_age
         too_old = own.max_age is not None and oldest is not None and own.max_age > oldest
-        if too_young or too_old:
+        reversed_ = own.min_age is not None and own.max_age is not None and own.min_age > own.max_age
+        if too_young or too_old or reversed_:
             yield desk.finding(
                 "AGE_RANGE_INCONSISTENT",
                 "warn",

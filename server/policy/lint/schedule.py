@@ -33,11 +33,27 @@ def _months(desk: Desk) -> Iterator[LintFinding]:
 def _says_when(exchange: Exchange) -> bool:
     """Whether its months are stated, or it follows no calendar."""
     recurrence, event = exchange.recurrence, exchange.external_event
-    if recurrence is not None and (recurrence.months is not None or recurrence.after_event is not None):
+    if recurrence is not None and (recurrence.months or recurrence.after_event is not None):
+        return True
+    if recurrence is not None and recurrence.window is not None and recurrence.window.kind == "dates":
         return True
     if exchange.obligation == "external":
         return event is not None and bool(event.expected_months)
     return exchange.obligation in UNSCHEDULED and recurrence is None
+
+
+def _month_numbers(desk: Desk) -> Iterator[LintFinding]:
+    for exchange in desk.policy.exchanges:
+        months = exchange.recurrence.months if exchange.recurrence else None
+        wrong = [month for month in months if not 1 <= month <= 12] if isinstance(months, tuple) else []
+        if wrong:
+            yield desk.finding(
+                "SCHEDULE_MONTHS_UNKNOWN",
+                "error",
+                ("exchanges", exchange.id, "recurrence", "months"),
+                f"{exchange.id} names {', '.join(map(str, wrong))} among its months.",
+                "Write numbers from 1 (January) to 12, or all.",
+            )
 
 
 def _frequency(desk: Desk) -> Iterator[LintFinding]:
@@ -79,12 +95,12 @@ def _windows(desk: Desk) -> Iterator[LintFinding]:
                 "too early.",
                 "Write first: full, or working_days from and to.",
             )
-        if lack := _lacks(window):
+        if lack := _lacks(window) or _due_lacks(exchange):
             yield desk.finding(
                 "WINDOW_INCOMPLETE",
                 "error",
                 path,
-                f"The window of {exchange.id} does not say {lack}: there are several readings, days apart.",
+                f"The schedule of {exchange.id} does not say {lack}: there are several readings, days apart.",
                 f"Write {lack}.",
             )
 
@@ -100,6 +116,12 @@ def _lacks(window: Window) -> str:
     return "dates" if window.kind == "dates" and not window.dates else ""
 
 
+def _due_lacks(exchange: Exchange) -> str:
+    """What the due day leaves open; empty if nothing."""
+    due = exchange.recurrence.due if exchange.recurrence else None
+    return "due.n" if due is not None and due.at in ("nth_working_day", "day") and due.n is None else ""
+
+
 def _calendars(desk: Desk) -> Iterator[LintFinding]:
     named = {exchange.recurrence.calendar for exchange in desk.policy.exchanges if exchange.recurrence}
     rights = desk.policy.rights
@@ -110,7 +132,7 @@ def _calendars(desk: Desk) -> Iterator[LintFinding]:
             yield from _horizon(desk, calendar)
     for exchange in desk.policy.exchanges:
         recurrence = exchange.recurrence
-        if recurrence is not None and recurrence.months is not None and recurrence.calendar is None:
+        if recurrence is not None and recurrence.months and recurrence.calendar is None:
             yield desk.finding(
                 "CALENDAR_NOT_NAMED",
                 "error",
@@ -165,4 +187,4 @@ def _types(desk: Desk) -> Iterator[LintFinding]:
             )
 
 
-CHECKS: tuple[Check, ...] = (_months, _frequency, _windows, _calendars, _types)
+CHECKS: tuple[Check, ...] = (_months, _month_numbers, _frequency, _windows, _calendars, _types)

@@ -10,6 +10,7 @@ from server.domain.agreement.terms import after
 from server.policy.lint.frame import Desk, LintFinding
 
 LONGEST = "P12M"
+"""From today, or from the day that the agreement begins if that is still to come."""
 APPROVERS = frozenset({"governance_lead", "administrator"})
 NEVER = frozenset({
     "SSH_KEY_SHARED", "GPG_KEY_SHARED", "LA_REPRESENTED_TWICE", "ADMINISTRATOR_SEES_CONTENT", "WEEK_CONTAINING_FIRST",
@@ -57,7 +58,8 @@ def _objection(desk: Desk, number: int) -> LintFinding | None:
 
 def _fault(desk: Desk, waiver: Waiver) -> tuple[str, str, str, str] | None:
     """Code, key, sentence and remedy of what is wrong with a waiver."""
-    approver, latest = desk.policy.person(waiver.approved_by), after(desk.today, LONGEST)
+    approver = desk.policy.person(waiver.approved_by)
+    latest = after(max(desk.today, desk.policy.agreement.in_force.from_), LONGEST)
     called = f"The waiver of {waiver.code} for {waiver.target}"
     if waiver.code in NEVER:
         sentence = f"Nobody can answer for {waiver.code}."
