@@ -349,11 +349,12 @@ class Intake:
         exchange = in_force.policy.exchange(target.address.exchange.id)
         facts = self._ground.facts_at(tx.session)
         recipients, keys, _ = self._decided(target.visitor, target.address, in_force, facts, tell=False)
-        same_keys = {key.fingerprint for key in keys} == {key.fingerprint for key in target.keys}
+        # A key that came since is no fault of this file; one that went must not open it.
+        all_stand = {key.fingerprint for key in target.keys} <= {key.fingerprint for key in keys}
         same_rules = exchange == target.address.exchange and records_same_rules(
             target.policy, in_force.policy, target.address.exchange
         )
-        if recipients != target.address.recipients or not same_keys or not same_rules:
+        if recipients != target.address.recipients or not all_stand or not same_rules:
             raise Refused("The agreement changed while the file was on its way; send it again.", code="POLICY_CHANGED")
 
     def _row(self, tx: Tx, upload: Upload, sealed: Sealed, summary: RecordSummary) -> ConsignmentRow:

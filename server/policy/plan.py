@@ -213,15 +213,19 @@ def _pairs(before: PolicySet, after: PolicySet, standing: Standing, wanted: Need
     called, now, facts = _called(before, after), standing.now, standing.facts
     old = permitted(before, now, facts)
     new = permitted(after, now, _signed_too(facts, wanted.signatories, after.document_sha256))
+    alike: dict[tuple[str, frozenset[tuple[str, str]]], list[str]] = {}
     for exchange in sorted(old.keys() | new.keys()):
         title = _titled(before, after, exchange)
         opened = new.get(exchange, frozenset()) - old.get(exchange, frozenset())
         closed = old.get(exchange, frozenset()) - new.get(exchange, frozenset())
         for verb, pairs in (("opens", opened), ("closes", closed)):
             if pairs:
-                words = [f"{called(sender)} to {called(recipient)}" for sender, recipient in sorted(pairs)]
-                count = "one pair" if len(pairs) == 1 else f"{len(pairs)} pairs"
-                yield Consequence("pair", f"{title}: {verb} {count}: {_listed(words)}.")
+                alike.setdefault((verb, pairs), []).append(title)
+    for (verb, pairs), titles in alike.items():
+        words = [f"{called(sender)} to {called(recipient)}" for sender, recipient in sorted(pairs)]
+        count = "one pair" if len(pairs) == 1 else f"{len(pairs)} pairs"
+        each = " each" if len(titles) > 1 else ""
+        yield Consequence("pair", f"{', '.join(titles)}: {verb} {count}{each}: {_listed(words)}.")
 
 
 def _signed_too(facts: Facts, members: Iterable[str], text: str) -> Facts:
