@@ -10,8 +10,8 @@ from typing import Annotated
 
 import typer
 
-from server.cli.opening import Data, settings_for
-from server.settings import SettingsInvalid
+from server.cli.opening import Data, opened, settings_for
+from server.settings import SettingsInvalid, find_templates
 
 explain = typer.Typer(help="What the policy set means.", no_args_is_help=True)
 Directory = Annotated[
@@ -48,6 +48,43 @@ def schema(
     typer.echo(f"{len(schemas())} schemas are in {folder}.")
 
 
+def publish(
+    to: Annotated[Path, typer.Option("--to", metavar="FOLDER", help="Where to write it; it is made if need be.")],
+    directory: Annotated[
+        Path | None,
+        typer.Argument(metavar="[DIR]", help="A policy set; without one, the policy in force.", show_default=False),
+    ] = None,
+    data: Data = None,
+) -> None:
+    """Write the agreement for the public: one web page and one Markdown text (clause 5).
+
+    No person, no key and nothing about how the exchange is secured is in it; of addresses only those of governance
+    teams. Without DIR it is the policy in force, with every signature that was given in chat or on the desk.
+
+    Example: safehand policy publish policies/ccis-v2 --to public
+    """
+    from server.domain.schedule import london_day
+    from server.policy.load import load
+    from server.policy.revision import revision
+    from server.publication import published
+
+    if directory is not None:
+        policy, today = load(directory), london_day(datetime.now(UTC))
+        texts = published(policy, find_templates(), revision=revision(policy), today=today)
+    else:
+        with opened(settings_for(data)) as exchange:
+            states = {state.member: state.state for state in exchange.signing.states()}
+            texts = published(
+                exchange.policy,
+                find_templates(),
+                revision=exchange.revision,
+                today=london_day(exchange.now()),
+                states=states,
+            )
+    _write(to, texts)
+    typer.echo(f"{' and '.join(texts)} are in {to}.")
+
+
 @explain.command("schedule")
 def schedule(
     directory: Directory = None,
@@ -76,7 +113,9 @@ def schedule(
 
 def _write(folder: Path, texts: Mapping[str, str]) -> None:
     """Into a folder that everybody may read: nothing in these texts is private."""
-    folder.mkdir(parents=True, exist_ok=True)
+    if not folder.is_dir():
+        folder.mkdir(parents=True)
+        folder.chmod(0o755)
     for name, text in texts.items():
         (folder / name).write_text(text, encoding="utf-8")
         (folder / name).chmod(0o644)

@@ -19,6 +19,11 @@ _LOOKS_LIKE = (
         re.compile(r"(?<!\d)(?:\d{1,2}[/.-]\d{1,2}[/.-](?:19|20)\d{2}|(?:19|20)\d{2}-\d{2}-\d{2})(?!\d)"),
     ),
 )
+_TEAM_WORDS = frozenset(
+    "team ig infogov governance information data protection office dpo foi privacy records security enquiries gdpr "
+    "compliance council info gov".split()
+)
+_FIRST_LAST = re.compile(r"[a-z]+([._-][a-z]+)+\d?")
 _RESERVED = frozenset(
     {
         "con",
@@ -50,6 +55,12 @@ def reason(text: str) -> str:
                 f"That looks like it contains {what}. Describe the problem without personal data.", code="PERSONAL_DATA"
             )
     return tidy
+
+
+def looks_personal(address: str) -> bool:
+    """Whether an e-mail address looks like one person's (first.last@) and not like a team's."""
+    local = address.split("@")[0].casefold()
+    return _FIRST_LAST.fullmatch(local) is not None and not _TEAM_WORDS & set(re.split(r"[._-]", local))
 
 
 def file_name(raw: bytes) -> str:

@@ -23,6 +23,7 @@ _OBLIGATIONS = {
     "ad_hoc": "Outside the schedule, each time by itself",
     None: "Not stated",
 }
+_ACRONYMS = frozenset({"nccis", "dfe", "dwp"})
 _UNITS = {"D": "day", "M": "month", "Y": "year", "TH": "hour", "TM": "minute", "TS": "second"}
 
 
@@ -128,7 +129,8 @@ def _event_words(exchange: Exchange) -> str:
 
 
 def _said(name: str) -> str:
-    return name.replace("-", " ")
+    """An id as words, its acronyms in capitals."""
+    return " ".join(word.upper() if word in _ACRONYMS else word for word in name.split("-"))
 
 
 def _capital(text: str) -> str:

@@ -34,7 +34,7 @@ def test_the_schedule_is_explained_month_by_month() -> None:
     told = run("explain", "schedule", str(SHIPPED), "--year", "2026-27")
     assert "  for Dec 2026: from Mon 4 Jan 2027, due Fri 8 Jan 2027 17:00" in told.splitlines()
     assert "year11-residents: Year 11 residents (appendix 1, row A4)" in told
-    assert "Within 10 working days of “nccis download published”." in told
+    assert "Within 10 working days of “NCCIS download published”." in told
     assert "no file goes through this exchange." in told
     assert "readings" not in told
 

@@ -2,23 +2,17 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 
 from server.domain.agreement import Member, Role
 from server.domain.agreement.terms import after
+from server.domain.guard import looks_personal
 from server.policy.lint.frame import Check, Desk, LintFinding, Path, Severity
 
-TEAM_WORDS = frozenset(
-    "team ig infogov governance information data protection office dpo foi privacy records security enquiries gdpr "
-    "compliance council info gov".split()
-)
 SWITCHBOARDS = frozenset(
     "council info enquiries enquiry contact contactus contact.us customerservices customer.services reception "
     "switchboard office mail email post admin hello help".split()
 )
-PERSONAL = re.compile(r"[a-z]+([._-][a-z]+)+\d?")
-"""first.last@, and its like."""
 
 
 def _summary_rows(desk: Desk) -> Iterator[LintFinding]:
@@ -64,7 +58,7 @@ def _teams(desk: Desk) -> Iterator[LintFinding]:
                 f"{member.called}'s governance contact is the address that everybody writes to.",
                 "Name the team's own address: a breach notice must be read at once.",
             )
-        elif PERSONAL.fullmatch(local) and not TEAM_WORDS & set(re.split(r"[._-]", local)):
+        elif looks_personal(local):
             yield desk.finding(
                 "IG_CONTACT_LOOKS_PERSONAL",
                 "warn",
