@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import threading
 import time
@@ -14,7 +15,7 @@ from playwright.sync_api import Browser, Page, expect, sync_playwright
 from bot.app import compose
 from server.web import web_app
 from tests.conftest import MakeGpgPerson, MakeSshKey
-from tests.small_exchange import TEMPLATES, SmallExchange, small_exchange
+from tests.small_exchange import TEMPLATES, SmallExchange, moved, policy_files, small_exchange
 
 PHONE, WIDE = 390, 1200
 
@@ -174,3 +175,77 @@ def test_a_lost_laptop_ends_a_session_that_is_open(page: Page, desk: str, small:
     small.exchange.people.resume("p-kent-2", by="g-kent")
     assert small.exchange.views.person("p-kent-2") is not None
     mine.close()
+
+
+def proposed(small: SmallExchange, gpg_person: MakeGpgPerson) -> str:
+    """An open proposal with a new text of the agreement; its id."""
+    revisions, policy = small.exchange.revisions, small.exchange.policy
+    for view in revisions.proposals("a-essex-1"):
+        if view.status == "open":
+            revisions.withdraw("a-essex-1", view.id, via="test")
+    files = policy_files(small.keys, gpg_person)
+    files["policy.yaml"] = moved(files["policy.yaml"], policy.policy.version)
+    files["agreement.yaml"] = moved(files["agreement.yaml"], policy.agreement.version)
+    files["people.yaml"] = files["people.yaml"].replace("roles: [auditor]", "roles: [auditor, data_manager]", 1)
+    return revisions.propose(files, by="a-essex-1").id
+
+
+def test_a_governance_lead_reads_and_approves_a_new_text(
+    page: Page, desk: str, small: SmallExchange, gpg_person: MakeGpgPerson
+) -> None:
+    """From the notice to everything it would change, to the whole hash, to the press; then it says so once."""
+    proposal = proposed(small, gpg_person)
+    text = small.exchange.revisions.proposal("g-kent", proposal).document_sha256
+    sign_in(page, desk, small, "g-kent")
+    assert fits(page)
+    card = page.get_by_role("listitem").filter(has_text=f"({proposal})")
+    card.get_by_role("link", name="Everything it would change").click()
+    expect(page).to_have_url(f"{desk}/desk/changes/{proposal}")
+    assert fits(page)
+    expect(page.get_by_role("heading", name="People", exact=True)).to_be_visible()
+    expect(page.get_by_text("u-auditor-1 (Essex) becomes data manager.")).to_be_visible()
+    expect(page.get_by_text("Approving signs this text for Kent.")).to_be_visible()
+    expect(page.get_by_text(text)).to_be_visible()
+    page.get_by_role("link", name="Approve").click()
+    assert fits(page)
+    expect(page.get_by_text(text)).to_be_visible()
+    page.get_by_role("button", name="Approve and sign").click()
+    expect(page).to_have_url(re.compile(rf"/desk/changes/{proposal}\?said="))
+    expect(page.get_by_role("status")).to_contain_text(f"You approved {proposal}")
+    expect(page.get_by_role("link", name="Approve")).to_have_count(0)
+    expect(page.get_by_role("listitem").filter(has_text="O. Oak, Kent")).to_contain_text("approved")
+    assert small.count("policy.approved", proposal) == 1
+
+
+def test_a_file_outside_the_schedule_is_approved_on_a_phone(page: Page, desk: str, small: SmallExchange) -> None:
+    """The question, a reason that is stopped at the field, the mended one; then it goes."""
+    number = len(small.exchange.views.sent_deliveries("p-essex-1"))
+    small.put("p-essex-1", f"safeguarding/2026-11/kent/case-{number}.pdf", b"case %d" % number)
+    consignment = small.exchange.views.sent_deliveries("p-essex-1")[0].consignment
+    sign_in(page, desk, small, "g-essex")
+    card = page.get_by_role("listitem").filter(has_text=f"{consignment} to Kent")
+    card.get_by_role("link", name="Approve").click()
+    assert fits(page)
+    page.get_by_label("Why must it go?").fill("her number is 07700 900123")
+    page.get_by_role("button", name="Approve").click()
+    expect(page.get_by_role("alert")).to_contain_text("a phone number")
+    page.get_by_label("Why must it go?").fill("Strategy meeting on Monday needs it")
+    page.get_by_role("button", name="Approve").click()
+    expect(page.get_by_role("status")).to_contain_text(f"{consignment} is approved and goes to Kent")
+    small.release()
+    assert len(small.received(consignment)) == 1
+
+
+def test_the_agreement_is_read_and_its_review_asked_for(page: Page, desk: str, small: SmallExchange) -> None:
+    """Who has signed, the text, its exact bytes; a form asks for a review; the owner's lead ends it."""
+    sign_in(page, desk, small, "g-medway")
+    page.get_by_role("link", name="Agreement", exact=True).click()
+    assert fits(page)
+    expect(page.get_by_text(small.exchange.policy.document_sha256)).to_be_visible()
+    expect(page.get_by_text("Not signed: the document has no signature block for it.")).to_be_visible()
+    page.get_by_role("link", name="Ask for a review").click()
+    page.get_by_label("What changed?").fill("A new statute")
+    page.get_by_role("button", name="Ask for it").click()
+    expect(page.get_by_role("status")).to_contain_text("every governance lead is asked")
+    expect(page.get_by_text("Under review since")).to_be_visible()
+    small.exchange.reviews.close_open("g-essex", via="test")

@@ -22,7 +22,7 @@ from server.domain.errors import Misconfigured
 from server.web import web_app
 from tests.conftest import MakeGpgPerson, MakeSshKey
 from tests.slack_fake import SECRET, FakeSlack, Message, fake_slack, interaction, signed
-from tests.small_exchange import TEMPLATES, SmallExchange, small_exchange
+from tests.small_exchange import TEMPLATES, SmallExchange, moved, policy_files, small_exchange
 
 KENT, OTHER = "UKENT1", "UKENT2"
 
@@ -328,3 +328,22 @@ def test_the_parts_can_be_composed_outside_an_event_loop(small: SmallExchange) -
     made.start()
     made.join()
     assert len(found[0].tasks) == 2
+
+
+async def test_a_new_text_is_approved_and_signed_over_the_wire(over_http: Workspace, gpg_person: MakeGpgPerson) -> None:
+    """The notice, the question with the whole hash, its answer sent twice: one approval, the card edited in place."""
+    small, lead = over_http.small, "UGKENT"
+    await over_http.links("g-kent", lead)
+    files = policy_files(small.keys, gpg_person)
+    files["policy.yaml"] = moved(files["policy.yaml"], small.exchange.policy.policy.version)
+    files["agreement.yaml"] = moved(files["agreement.yaml"], small.exchange.policy.agreement.version)
+    view = await asyncio.to_thread(small.exchange.revisions.propose, files, by="a-essex-1")
+    card = await over_http.card(lead, view.id, "approving signs the new text")
+    await over_http.post(interaction(over_http.slack.click(card, "Approve", lead)))
+    modal = await eventually(lambda: over_http.slack.views[-1] if over_http.slack.views else None)
+    assert view.document_sha256 in modal["blocks"][0]["text"]["text"]
+    answer = interaction(over_http.slack.submission(lead, modal))
+    await asyncio.gather(*(over_http.post(answer) for _ in range(3)))
+    edited = await over_http.card(lead, view.id, "g-kent: approved")
+    assert edited.ts == card.ts and list(edited.buttons) == ["Refuse"]
+    assert small.count("policy.approved", view.id) == 1
