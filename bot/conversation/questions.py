@@ -101,7 +101,7 @@ QUESTIONS: Mapping[str, Form] = {
         "Everybody who is asked can read your reason.",
         "Refuse",
         danger=True,
-        fields=(WHY_REFUSED,),
+        fields=(replace(WHY_REFUSED, hint="A few words for the others, without personal data."),),
     ),
     "sign-agreement": Form("sign-agreement", "", "Sign the agreement?", "You sign exactly this text.", "Sign"),
     "attest-destroyed": Form(

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 from sqlmodel import Session, col, select
 
 from server.domain.agreement import Member, Person, PolicySet, Signature
+from server.domain.agreement_words import Section, sections
 from server.domain.decision import Act, Deed, decide
 from server.domain.errors import Forbidden, Refused
 from server.domain.ledger import Event, Fact
@@ -42,7 +42,8 @@ class DocumentView:
     title: str
     version: str
     sha256: str
-    lines: tuple[str, ...]
+    sections: tuple[Section, ...]
+    """What the text says, in plain words."""
     states: tuple[tuple[str, str], ...]
     """(member's name, where its signature stands)."""
     buttons: tuple[Button, ...]
@@ -67,7 +68,7 @@ class Signing:
             policy.agreement.title,
             policy.agreement.version,
             policy.document_sha256,
-            tuple(_lines(policy)),
+            sections(policy),
             tuple((self._ground.called(state.member), state.words) for state in found),
             (self._button(policy, person),) if can and signs(policy, person) else (),
         )
@@ -176,18 +177,3 @@ def _paper(policy: PolicySet, member: Member, written: Signature) -> SignatureSt
         return SignatureState(member.id, "signed", f"signed{on}{method}")
     text = f"text {written.document_sha256[:12]}…" if written.document_sha256 else "a text that it does not name"
     return SignatureState(member.id, "stale", f"stale: signed {text}{on}{method}")
-
-
-def _lines(policy: PolicySet) -> Iterator[str]:
-    """What the text says, shortly: dates, members and whom they represent, exchanges and their columns."""
-    agreement = policy.agreement
-    until = f" until {day_words(agreement.in_force.until)}" if agreement.in_force.until else ""
-    yield f"In force from {day_words(agreement.in_force.from_)}{until}; reviewed by {day_words(agreement.review.due)}."
-    for member in policy.members:
-        names = [f"{a.name or a.la} ({a.la}, {a.capacity})" for a in member.represents]
-        yield f"{member.name}: {', '.join(names) or 'represents no authority'}."
-    for exchange in policy.exchanges:
-        members = "all members" if exchange.members == "all" else ", ".join(exchange.members)
-        schema = policy.schema_of(exchange)
-        columns = f"; columns {', '.join(column.name for column in schema.columns)}" if schema else ""
-        yield f"{exchange.title} (clause {exchange.clause}): between {members}{columns}."
