@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import csv
 import random
+import re
+from collections.abc import Iterator
 from datetime import date, timedelta
 from io import StringIO
+from itertools import count
 from pathlib import Path
 
 from server.domain.agreement import PolicySet
 
 ROWS = 212
 SEED = 2026
+_ULN = re.compile(rb"(?<=,)[1-9][0-9]{9}(?=,)")
 _GIVEN = ("Aster", "Bramble", "Clover", "Daisy", "Fennel", "Heather", "Ivy", "Juniper", "Linden", "Rowan", "Sorrel")
 _FAMILY = ("Example", "Sample", "Specimen", "Pattern", "Model", "Placeholder", "Dummy", "Fictional", "Invented")
 _STUDYING = ("210", "220", "230", "250")
@@ -40,6 +44,22 @@ def records(columns: tuple[str, ...], rows: int, seed: int) -> str:
     table.writeheader()
     table.writerows(_row(chance, number) for number in range(rows))
     return out.getvalue()
+
+
+def many(columns: tuple[str, ...], size: int, seed: int) -> Iterator[bytes]:
+    """Pieces of a record file of at least `size` bytes, each row with a learner number of its own (`uln` is a column).
+
+    A big file whose rows are like those of `records`, made quickly: for what is measured.
+    """
+    header, *rows = records(columns, 2000, seed).encode().splitlines(keepends=True)
+    numbers = (number.encode() for number in map(uln, count(100_000_000)) if number)
+    halves = [_ULN.split(row, maxsplit=1) for row in rows]
+    yield header
+    made = len(header)
+    while made < size:
+        piece = b"".join(before + next(numbers) + behind for before, behind in halves)
+        made += len(piece)
+        yield piece
 
 
 def uln(first_nine: int) -> str | None:

@@ -15,6 +15,11 @@ BATCH = 48 * 1024
 _LOST = RECORD_LIMIT + 200_000
 """Bytes of one record behind which it is not kept: `Rows` has refused it, or will when its width is known."""
 
+_STANDS = ("\x1d", "\x1e", "\x1f")
+"""Stand for the delimiter, a carriage return and a line feed that a quoted field holds."""
+_APART = "\0"
+"""Stands between fields: no text that is read has one."""
+
 Tell = Callable[[RowFault, int, int], None]
 """Told of a fault, the physical line on which its record begins, and the record's row in the spreadsheet."""
 
@@ -92,26 +97,63 @@ class Cells:
             text = text.removeprefix("\n")
         self._after_cr = text.endswith("\r")
         rows = self._rows
-        regular = (rows.odd, rows.blank) == (self._odd, self._blank) and '"' not in text
+        regular = (rows.odd, rows.blank) == (self._odd, self._blank)
         columns = self._split(text, rows.rows - self._counted) if regular else None
         if columns is not None:
-            self._look(columns, None)
+            self._look(columns, text)
         elif text:
             records = self._records(text)
             good = [record for record in records if len(record) == self._width]
-            self._look(list(map(list, zip(*good, strict=True))), records)
+            self._look(list(map(list, zip(*good, strict=True))), text)
         self._row += rows.rows - self._counted + (rows.blank - self._blank)
         self._counted, self._odd, self._blank = rows.rows, rows.odd, rows.blank
         self._line = rows.next_line
 
     def _split(self, text: str, rows: int) -> Sequence[Sequence[str]] | None:
-        """The columns of rows that are all regular and without quotes: one split of the whole text."""
+        """The columns of rows that are all regular: one split of the whole text. None: they want a closer look."""
+        stood_in = False
+        if '"' in text:
+            bare = self._without_quotes(text)
+            if bare is None:
+                return None
+            text, stood_in = bare
         if "\r" in text:
             text = text.replace("\r\n", "\n").replace("\r", "\n")
         cells = text.replace("\n", self._delimiter).split(self._delimiter)
         if cells.pop() or len(cells) != rows * self._width:
             return None
-        return [cells[at :: self._width] for at in range(self._width)]
+        columns = [cells[at :: self._width] for at in range(self._width)]
+        return [self._restored(column) for column in columns] if stood_in else columns
+
+    def _without_quotes(self, text: str) -> tuple[str, bool] | None:
+        """The text with its quotes gone and signs that stand for what they held; whether there are such signs.
+
+        None where a quote is doubled, or opens or closes anywhere but at the edges of a field.
+        """
+        parts = text.split('"')
+        edges = f"{self._delimiter}\r\n"
+        if len(parts) % 2 == 0 or (parts[0] and parts[0][-1] not in edges) or parts[-1][:1] not in edges:
+            return None
+        if any(not part or part[0] not in edges or part[-1] not in edges for part in parts[2:-1:2]):
+            return None
+        inner = _APART.join(parts[1::2])
+        held = inner
+        for sign, stand in zip(edges, _STANDS, strict=True):
+            held = held.replace(sign, stand)
+        if held == inner:
+            return "".join(parts), False
+        if any(stand in text for stand in _STANDS):
+            return None
+        parts[1::2] = held.split(_APART)
+        return "".join(parts), True
+
+    def _restored(self, column: list[str]) -> list[str]:
+        """A column with what the signs stand for."""
+        text = _APART.join(column)
+        for stand, sign in zip(_STANDS, f"{self._delimiter}\r\n", strict=True):
+            if stand in text:
+                text = text.replace(stand, sign)
+        return text.split(_APART) if text else column
 
     def _records(self, text: str) -> list[list[str]]:
         """Records as Python's csv module reads them, blank lines as empty ones; none where a field is far too long."""
@@ -120,16 +162,15 @@ class Cells:
         except csv.Error:
             return []
 
-    def _look(self, columns: Sequence[Sequence[str]], records: list[list[str]] | None) -> None:
+    def _look(self, columns: Sequence[Sequence[str]], text: str) -> None:
         if not columns:
             return
         faults = self._table.faults(columns)
         if not faults:
             return
-        places = self._places(records) if records is not None else None
+        places = self._places(self._records(text))
         for fault in faults:
-            line, row = places[fault[0]] if places else (self._line + fault[0], self._row + fault[0])
-            self._tell(fault, line, row)
+            self._tell(fault, *places[fault[0]])
 
     def _places(self, records: list[list[str]]) -> list[tuple[int, int]]:
         """Physical line and spreadsheet row of each record of the right width."""

@@ -96,6 +96,8 @@ class CsvCheck:
         inside = self._rows.finish()
         if self._cells is not None:
             self._cells.finish()
+        if self._table is not None and self._table.rules.learners.full:
+            self._find(_many_learners(self._header_line))
         if self._rows.in_quotes:
             self._find(_quote_open(self._rows.row_line))
         if not self._rows.rows and not self._refusals:
@@ -323,6 +325,14 @@ def _quote_open(line: int) -> Finding:
     return _finding(
         "warn", line, "QUOTE_OPEN", f"The row that begins on line {line} opens a double quote that is never closed.",
         "Check that the file is complete; if it is, close the quote and send it again.",
+    )  # fmt: skip
+
+
+def _many_learners(line: int) -> Finding:
+    return _finding(
+        "info", line, "ULN_DUPLICATES_IN_PART",
+        "The file has more ULNs than are compared with each other; those behind the first three million were not.",
+        "Send it in parts if one ULN may stand for two people.",
     )  # fmt: skip
 
 

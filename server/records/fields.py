@@ -150,10 +150,12 @@ class Field:
         if self._many and self._is_clean(values):
             return {}
         new = set(values)
-        self._many = len(new) * 3 > len(values)
+        self._many = self._clean is not None and len(new) * 3 > len(values)
         if not self._many:
             new -= self._known
-            if not new or self._is_clean(tuple(new)):
+            if not new:
+                return {}
+            if self._is_clean(tuple(new)):
                 self._remember(new)
                 return {}
         found = {value: fault for value in new if (fault := self.fault(value)) is not None}

@@ -46,13 +46,14 @@ class Learners:
                     found.append(place)
             elif room > 0:
                 numbers[at], people[at] = number, person & _DIGEST
-                self.used += 1
                 room -= 1
                 if not room:
+                    self.used = size * 3 // 4
                     self._grow()
                     numbers, people = self._numbers, self._people
                     size = len(numbers)
                     room = size * 3 // 4 - self.used
+        self.used = size * 3 // 4 - room
         return found
 
     def _grow(self) -> None:
