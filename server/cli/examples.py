@@ -73,7 +73,7 @@ def _row(chance: random.Random, number: int) -> dict[str, str]:
     given, family = chance.choice(_GIVEN), chance.choice(_FAMILY)
     learner = next(found for found in (uln(900_000_000 + number * 7 + step) for step in range(11)) if found)
     born = date(2008, 9, 1) + timedelta(days=chance.randrange(730))
-    start = date(2026, 9, 1) + timedelta(days=chance.randrange(30))
+    start = date(2026, 7, 1) + timedelta(days=chance.randrange(30))
     code = chance.choice(_CODES)
     return {
         "given_name": given,
