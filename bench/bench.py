@@ -24,6 +24,7 @@ from measures import (
     Keyring,
     Memory,
     Payload,
+    Records,
     get,
     logins,
     memory_per_upload,
@@ -75,6 +76,7 @@ class Bench:
         self.partners = safehand.partners[: plan.partners]
         self.payload = Payload(folder / "payload.bin", plan.size)
         self.keyring = Keyring(folder / "k", self.partners)
+        self.record_bytes = plan.size
 
     def transfers(self) -> tuple[Samples, Samples]:
         """Seconds of put and of get."""
@@ -119,6 +121,24 @@ class Bench:
             in_turn(place, openssh, safehand)
             say(f"put until {len(self.partners)} partners can collect, round {place + 1} of {self.plan.rounds}")
         return quick, usual
+
+    def records(self) -> Samples:
+        """Seconds of a put of records: without a check (in place of OpenSSH), and with the record check."""
+        found, file = Samples(), Records(self.folder / "records.csv", self.plan.size)
+        self.record_bytes = file.size
+        for place in range(self.plan.rounds):
+
+            def unchecked(place: int = place) -> None:
+                target = self.safehand.target(f"records-{place}.csv")
+                found.openssh.append(put(self.safehand.account, file.renewed(), target))
+
+            def checked(place: int = place) -> None:
+                target = self.safehand.records(f"records-{place}.csv")
+                found.safehand.append(put(self.safehand.account, file.renewed(), target))
+
+            in_turn(place, unchecked, checked)
+            say(f"put of records without and with the check, round {place + 1} of {self.plan.rounds}")
+        return found
 
     def logins(self) -> tuple[Samples, Samples]:
         """Log-ins a second, and the server's processor seconds for each."""
@@ -193,6 +213,9 @@ def report(bench: Bench) -> None:
     puts, gets = bench.transfers()
     compare_rates(f"put {mib} MiB", puts, plan.size, "1.0")
     compare_rates(f"get {mib} MiB", gets, plan.size, "1.0")
+    records = bench.records()
+    row("", "no check", "record check", "", "")
+    compare_rates(f"put {mib} MiB of records, both to Safehand", records, bench.record_bytes, "")
     quick, usual = bench.broadcasts()
     act = f"put {mib} MiB until {len(bench.partners)} partners can collect"
     compare_seconds(act, quick, "6")
@@ -244,8 +267,7 @@ def main(arguments: list[str]) -> int:
         except KeyboardInterrupt:
             return 130
         finally:
-            for home in ("k", "n/g"):
-                subprocess.run(["gpgconf", "--homedir", f"{name}/{home}", "--kill", "all"], check=False)
+            subprocess.run(["gpgconf", "--homedir", f"{name}/k", "--kill", "all"], check=False)
     return 0
 
 

@@ -14,8 +14,15 @@ from pathlib import Path
 import asyncssh
 from servers import Account, BenchError, OpenSsh, Partner, Safehand
 
+from server.cli.examples import many
+
 MIB = 1024 * 1024
 VISIBLE_SECONDS = 60.0
+RECORD_COLUMNS = (
+    "given_name", "family_name", "dob", "activity_code", "address", "postcode", "uln", "phone_1", "phone_2", "phone_3",
+    "email", "activity_start", "establishment_name", "qualification_type",
+)  # fmt: skip
+"""The columns of row A1 as the written agreement has them."""
 
 
 class Payload:
@@ -35,6 +42,28 @@ class Payload:
         self._used += 1
         with self.path.open("r+b") as out:
             out.write(self._used.to_bytes(16, "big"))
+        return self.path
+
+
+class Records(Payload):
+    """A file of invented records, as agreed for one exchange; the first row differs at every use."""
+
+    def __init__(self, path: Path, size: int) -> None:
+        """Writes at least `size` bytes to `path`."""
+        self.path = path
+        self._used = 0
+        with path.open("wb") as out:
+            for piece in many(RECORD_COLUMNS, size, 1):
+                out.write(piece)
+        self.size = path.stat().st_size
+        self._at = path.read_bytes()[:4096].index(b"\r\n") + 2
+
+    def renewed(self) -> Path:
+        """The same file with another first letter of the first name."""
+        self._used += 1
+        with self.path.open("r+b") as out:
+            out.seek(self._at)
+            out.write(b"ABCDEFGHIJKLMNOPQRSTUVWXYZ"[self._used % 26 :][:1])
         return self.path
 
 

@@ -166,52 +166,50 @@ class OpenSsh:
         _end(self.server)
 
 
-class Newcomer:
-    """Brighton and Hove's first data manager: the demo's policy set with that member made ready, as a set of its own.
+def with_the_ninth_member(source: Path, target: Path) -> None:
+    """A copy of the policy set at `source` in which Brighton and Hove has signed and named its people.
 
     The shipped set leaves that member not ready on purpose, so that a demo's broadcast reaches seven partners.
     """
+    shutil.copytree(source, target)
+    _replace(target / "policy.yaml", "version: 2.1.0\n", "version: 2.1.0-bench\n")
+    agreement = (target / "agreement.yaml").read_text()
+    document = agreement.partition("document_sha256: ")[2][:64]
+    signed = f"state: signed, on: 2026-08-25, by_role: governance lead, method: paper, document_sha256: {document}}}"
+    _replace(target / "agreement.yaml", "brighton-hove, state: block_missing}", f"brighton-hove, {signed}")
+    _replace(target / "members.yaml", "  note: listed in clause 1 only\n", _NINTH_MEMBER)
+    with (target / "people.yaml").open("a") as people:
+        people.write(_NINTH_PEOPLE)
 
-    member, person = "brighton-hove", "p-bench-1"
 
-    def __init__(self, folder: Path) -> None:
-        """Makes an SSH key and a GPG key (ed25519 and cv25519, as everybody's in the demo) under `folder`."""
-        folder.mkdir(mode=0o700)
-        self.ssh_key, self.gnupg_home = _ssh_keygen(folder / "ssh_key"), folder / "g"
-        self.gnupg_home.mkdir(mode=0o700)
-        self._gpg("--quick-generate-key", f"{self.person} <{self.person}@example.org>", "ed25519", "cert,sign")
-        listing = self._gpg("--with-colons", "--list-keys").splitlines()
-        self.fingerprint = next(line.split(":")[9] for line in listing if line.startswith("fpr"))
-        self._gpg("--quick-add-key", self.fingerprint, "cv25519", "encr")
-
-    def _gpg(self, *arguments: str) -> str:
-        unattended = ["--batch", "--quiet", "--pinentry-mode", "loopback", "--passphrase", ""]
-        command = ["gpg", "--homedir", str(self.gnupg_home), *unattended, *arguments]
-        done = subprocess.run(command, capture_output=True, text=True, check=False)
-        if done.returncode != 0:
-            raise BenchError(f"gpg failed: {done.stderr.strip()}")
-        return done.stdout
-
-    def write_policies(self, source: Path, target: Path) -> None:
-        """A copy of the set at `source` in which the member has signed, has a team, and this person."""
-        shutil.copytree(source, target)
-        _replace(target / "policy.yaml", "version: 2.1.0", "version: 2.1.0-bench")
-        signed = "state: signed, on: 2026-08-25, by_role: governance lead}"
-        _replace(target / "agreement.yaml", f"{self.member}, state: block_missing}}", f"{self.member}, {signed}")
-        team = "  ig_team: {email: ig@brightonhove.example.org}\n  ico: Z0000009\n"
-        note = "  note: listed in clause 1 only\n"
-        _replace(target / "members.yaml", note, f"{team}{note}")
-        with (target / "people.yaml").open("a") as people:
-            people.write(self._entry())
-
-    def _entry(self) -> str:
-        armored = "".join(f"        {line}\n" for line in self._gpg("--armor", "--export").splitlines())
-        return (
-            f"\n- id: {self.person}\n  member: {self.member}\n  name: B. Bench\n  roles: [data_manager]\n"
-            f"  email: dm@brightonhove.example.org\n  ssh_keys:\n"
-            f"  - public: {Path(f'{self.ssh_key}.pub').read_text().strip()}\n"
-            f"  gpg_keys:\n  - fingerprint: {self.fingerprint}\n    armored: |\n{armored}"
-        )
+_NINTH_MEMBER = """\
+  address: [9 Example Street, Exampleton]
+  phone: 01632 960900
+  ig_team: {email: ig@brightonhove.example.org, phone: 01632 960009}
+  ico: Z0000009
+  ico_valid_until: 2027-07-31
+  dpo: dpo@brightonhove.example.org
+  domains: [brightonhove.example.org]
+  privacy_notice: https://www.example.org/brighton-hove/privacy
+  complaints: https://www.example.org/brighton-hove/complaints
+  local_retention: https://www.example.org/brighton-hove/retention
+  notice_precedence: both
+"""
+_NINTH_PEOPLE = """
+- id: p-bench-1
+  member: brighton-hove
+  name: B. Bench
+  roles: [designated_person, data_manager]
+  email: dm@brightonhove.example.org
+  phone: 01632 960090
+  training_valid_until: 2027-03-31
+- id: g-bench
+  member: brighton-hove
+  name: S. Sedge
+  roles: [governance_lead]
+  email: gl@brightonhove.example.org
+  phone: 01632 960091
+"""
 
 
 def _replace(file: Path, old: str, new: str) -> None:
@@ -233,16 +231,15 @@ class Safehand:
         program = Path(sys.executable).with_name("safehand")
         if not program.exists():
             raise BenchError("safehand is not installed beside this Python: run `make setup`")
-        newcomer = Newcomer(folder.with_name("n"))
+        policies = folder.with_name("p")
+        with_the_ninth_member(Path(__file__).parent.parent / "policies" / "ccis-v2", policies)
         command = [str(program), "demo", "--dir", str(folder), "--sftp-port", "0", "--web-port", "0"]
         log_path = folder.with_suffix(".log")
         with log_path.open("wb") as log:
             started = [*command, "--now", "2026-12-01T09:00"]
-            self.server = subprocess.Popen(started, stdout=log, stderr=subprocess.STDOUT)
+            environment = {**os.environ, "SAFEHAND_POLICIES": str(policies)}
+            self.server = subprocess.Popen(started, stdout=log, stderr=subprocess.STDOUT, env=environment)
         self._wait(log_path)
-        policies = folder.with_name("p")
-        newcomer.write_policies(folder / "policies", policies)
-        self._safehand("policy", "apply", str(policies), "--data", str(folder))
         facts = json.loads((folder / "demo.json").read_text())
         sftp = facts["sftp"]
         self.exchange_key = Path(facts["exchange_public_key"])
@@ -254,9 +251,6 @@ class Safehand:
                 sftp["port"], person["id"], Path(person["ssh_key"]), Path(sftp["known_hosts"]), algorithms
             )
             managers.setdefault(person["member"], Partner(person["member"], account, Path(person["gnupg_home"])))
-        account = Account(sftp["port"], newcomer.person, newcomer.ssh_key, Path(sftp["known_hosts"]), algorithms)
-        managers[newcomer.member] = Partner(newcomer.member, account, newcomer.gnupg_home)
-        self._until_known(account)
         if self.sender not in managers:
             raise BenchError(f"the demo has nobody at {self.sender}")
         self.account = managers.pop(self.sender).account
@@ -278,22 +272,6 @@ class Safehand:
         """The process whose tree is the server."""
         return self.server.pid
 
-    @staticmethod
-    def _safehand(*arguments: str) -> None:
-        program = Path(sys.executable).with_name("safehand")
-        done = subprocess.run([str(program), *arguments], capture_output=True, text=True, check=False)
-        if done.returncode != 0:
-            raise BenchError(f"safehand {arguments[0]} failed: {done.stderr.strip()}")
-
-    @staticmethod
-    def _until_known(account: Account) -> None:
-        """The server follows a policy that was applied within seconds."""
-        deadline = time.monotonic() + START_SECONDS
-        while subprocess.run(account.client(), stdin=subprocess.DEVNULL, capture_output=True, check=False).returncode:
-            if time.monotonic() > deadline:
-                raise BenchError("the policy that was applied is not followed")
-            time.sleep(0.2)
-
     @property
     def first(self) -> Partner:
         """The partner that single files go to."""
@@ -302,6 +280,10 @@ class Safehand:
     def target(self, name: str) -> str:
         """Where a client puts a file of this name for the first partner."""
         return f"outbox/trial/{self.period}/{self.first.member}/{name}"
+
+    def records(self, name: str) -> str:
+        """Where a client puts a record file for the first partner: an exchange in which every field is checked."""
+        return f"outbox/post16-destinations/{self.period}/{self.first.member}/{name}"
 
     def everyone(self, name: str) -> str:
         """Where a client puts a file of this name for every partner."""
