@@ -32,6 +32,7 @@ from bot.pages import (
     waits,
 )
 from bot.relay import Threads
+from server.domain.agreement_words import COLUMNS
 from server.domain.errors import Busy, SafehandError
 from server.domain.schedule import in_words
 from server.exchange import Exchange
@@ -252,6 +253,7 @@ class Desk:
             session,
             request=request,
             view=view,
+            columns=COLUMNS,
             agreement=policy.agreement,
             own=next((words for member, words in view.states if member == session.member.called), ""),
             review=review,

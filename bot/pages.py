@@ -34,7 +34,7 @@ _STATUS_TONE = {
     Status.RECALLED: "bad",
 }
 _PROPOSAL_TONE = {"open": "attention", "applied": "good", "refused": "bad"}
-_HOLDS = frozenset({"all-there", "discard"})
+_HOLDS = frozenset({"all-there", "discard", "approve-ad-hoc"})
 
 
 def size_words(size: int) -> str:

@@ -14,6 +14,8 @@ _CAPACITIES = {
     "joint": "as a joint controller",
     "controller": "as a controller of its own",
 }
+COLUMNS = "With which columns"
+"""The heading of the longest part: a page may fold it."""
 Section = tuple[str, tuple[str, ...]]
 """(heading, sentences)."""
 
@@ -29,6 +31,7 @@ def sections(policy: PolicySet) -> tuple[Section, ...]:
         ("On what legal basis", tuple(_basis(policy))),
         ("Who is party to it", tuple(_member(member) for member in policy.members)),
         ("What is shared", tuple(_exchange(policy, exchange) for exchange in policy.exchanges)),
+        (COLUMNS, tuple(_columns(policy))),
         ("When a member leaves", tuple(_leaving(policy))),
     )
     return tuple((heading, sentences) for heading, sentences in found if sentences)
@@ -77,11 +80,16 @@ def _listed(represents: tuple[Authority, ...]) -> str:
 def _exchange(policy: PolicySet, exchange: Exchange) -> str:
     names = [policy.member(each) for each in exchange.members] if exchange.members != "all" else []
     between = "all members" if exchange.members == "all" else ", ".join(m.called for m in names if m is not None)
-    schema = policy.schema_of(exchange)
-    columns = f" Columns: {', '.join(column.name for column in schema.columns)}." if schema else ""
     clause = f"clause {exchange.clause}" if exchange.clause[:1].isdigit() else exchange.clause
     said = f"{exchange.title} ({clause}). {obligation_words(exchange)}, between {between}."
-    return f"{said} {schedule_words(exchange)}{columns}"
+    return f"{said} {schedule_words(exchange)}"
+
+
+def _columns(policy: PolicySet) -> Iterator[str]:
+    for exchange in policy.exchanges:
+        schema = policy.schema_of(exchange)
+        if schema is not None:
+            yield f"{exchange.called}: {', '.join(column.name for column in schema.columns)}."
 
 
 def _leaving(policy: PolicySet) -> Iterator[str]:
