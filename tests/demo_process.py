@@ -15,7 +15,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import httpx
+
 START_SECONDS = 60.0
+FORM_TOKEN = re.compile(r'name="form_token" value="([^"]+)"')
 DELIVERY = re.compile(r"D-\d{4}-\d{6}")
 PYTHON = [sys.executable, "-m", "server.cli"]
 ROOT = Path(__file__).resolve().parent.parent
@@ -31,6 +34,7 @@ class DemoProcess:
     told: dict[str, Any] = field(default_factory=dict)
     process: subprocess.Popen[bytes] | None = None
     starts: int = 0
+    versions: int = 0
 
     def start(self) -> DemoProcess:
         """Returns when it has said `ready`."""
@@ -124,6 +128,34 @@ class DemoProcess:
         """The command line on this demo's data."""
         command = [*PYTHON, *arguments, "--data", str(self.folder)]
         return subprocess.run(command, capture_output=True, text=True, cwd=ROOT, check=False, timeout=120)
+
+    def approve(self, person: str, proposal: str) -> str:
+        """The person signs in to the desk with a link of their own and presses Approve; the page they see then."""
+        link = self.safehand("invite", person).stdout.strip()
+        with httpx.Client(follow_redirects=True, timeout=30) as browser:
+            page = browser.get(link).text
+            assert proposal in page, page
+            token = FORM_TOKEN.search(page)
+            assert token is not None
+            press = f"{self.told['web']}/desk/do/approve-change/{proposal}"
+            done = browser.post(press, data={"form_token": token[1], "sure": "yes"})
+        assert f"You approved {proposal}" in done.text, done.text
+        return done.text
+
+    def put_in_force(self, *approvers: str) -> str:
+        """What stands in the demo's policy files, with a version of its own: proposed, approved, applied."""
+        folder = self.folder / "policies"
+        meta = (folder / "policy.yaml").read_text()
+        self.versions += 1
+        (folder / "policy.yaml").write_text(re.sub(r"(?m)^version: .*$", f"version: 9.{self.versions}", meta))
+        proposed = self.safehand("policy", "propose", str(folder), "--by", "a-essex-1")
+        assert proposed.returncode == 0, proposed.stderr
+        proposal = proposed.stdout.split()[0]
+        for person in approvers:
+            self.approve(person, proposal)
+        applied = self.safehand("policy", "apply", proposal)
+        assert applied.returncode == 0, applied.stderr
+        return proposal
 
     def ledger(self, after: int = 0) -> list[dict[str, Any]]:
         done = self.safehand("ledger", "show", "--json", "--after", str(after))

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import os
+import re
+import shutil
 import signal
+import sqlite3
 import subprocess
 import urllib.error
 import urllib.request
@@ -46,11 +49,10 @@ def safehand(data: Path) -> Safehand:
 
 @pytest.fixture(scope="module")
 def exchange(safehand: Safehand) -> Safehand:
-    """The same, after `init` and `policy apply`."""
-    assert safehand("init").returncode == 0
-    done = safehand("policy", "apply", "policies/ccis-v2")
+    """The same, after `init` with the first policy."""
+    done = safehand("init", "policies/ccis-v2", "--vouched-by", "g-essex", "--vouched-by", "g-kent")
     assert done.returncode == 0, done.stderr
-    assert "is in force" in done.stdout
+    assert "is in force; g-essex and g-kent vouched for it." in done.stdout
     return safehand
 
 
@@ -86,14 +88,13 @@ def test_access_explain_answers_by_its_exit_code(exchange: Safehand) -> None:
 
 
 def test_a_broken_policy_is_told_with_every_place(exchange: Safehand, tmp_path: Path) -> None:
-    """`lint` and `apply` name file, line and column, exit with 1, and what is in force stays."""
-    for path in (ROOT / "policies" / "ccis-v2").iterdir():
-        (tmp_path / path.name).write_text(path.read_text())
+    """`plan` and `propose` name file, line and column, exit with 1, and what is in force stays."""
+    shutil.copytree(ROOT / "policies" / "ccis-v2", tmp_path, dirs_exist_ok=True)
     people = tmp_path / "people.yaml"
     people.write_text(people.read_text().replace("member: kent", "member: knet"))
     before = exchange("ledger", "show").stdout
-    for command in ("lint", "apply"):
-        done = exchange("policy", command, str(tmp_path))
+    for command in (["plan"], ["propose", "--by", "a-essex-1"]):
+        done = exchange("policy", *command, str(tmp_path))
         assert done.returncode == 1
         assert "people.yaml:" in done.stderr
         assert "kent" in done.stderr
@@ -101,19 +102,21 @@ def test_a_broken_policy_is_told_with_every_place(exchange: Safehand, tmp_path: 
 
 
 def test_a_policy_with_a_mistake_is_refused_as_lint_says(exchange: Safehand, tmp_path: Path) -> None:
-    """`apply` prints the errors that `lint` prints, exits with 1, and what is in force stays; so does a wrong --by."""
-    for path in (ROOT / "policies" / "ccis-v2").iterdir():
-        (tmp_path / path.name).write_text(path.read_text())
+    """`propose` prints the errors that `lint` prints, exits with 1, and changes nothing; so does a wrong --by."""
+    shutil.copytree(ROOT / "policies" / "ccis-v2", tmp_path, dirs_exist_ok=True)
     people = tmp_path / "people.yaml"
     people.write_text(people.read_text().replace("dm@kent.example.org", "dm@kent"))
     before = exchange("ledger", "show").stdout
-    done = exchange("policy", "apply", str(tmp_path))
+    meta = tmp_path / "policy.yaml"
+    meta.write_text(re.sub(r"(?m)^version: .*$", "version: 9.0.0", meta.read_text()))
+    done = exchange("policy", "propose", str(tmp_path), "--by", "a-essex-1")
     assert done.returncode == 1
     assert "error: EMAIL_SYNTAX" in done.stderr
+    assert exchange("policy", "plan", str(tmp_path)).returncode == 1
     assert "error: EMAIL_SYNTAX" in exchange("policy", "lint", str(tmp_path)).stdout
     people.write_text((ROOT / "policies" / "ccis-v2" / "people.yaml").read_text() + "# changed\n")
     for by in ("nobody", "p-kent-1"):
-        assert exchange("policy", "apply", str(tmp_path), "--by", by).returncode == 1
+        assert exchange("policy", "propose", str(tmp_path), "--by", by).returncode == 1
     assert exchange("ledger", "show").stdout == before
 
 
@@ -127,6 +130,30 @@ def test_people_are_invited_suspended_and_resumed_by_two(exchange: Safehand) -> 
     assert exchange("invite", "p-kent-1").returncode == 1
     assert exchange("resume", "p-kent-1", "--by", "g-kent-2").returncode == 0
     assert exchange("invite", "p-kent-1").returncode == 0
+
+
+def test_a_tampered_policy_keeps_the_server_from_starting(exchange: Safehand, data: Path, tmp_path: Path) -> None:
+    """One word of the stored text changed by SQL: exit code 3 and a sentence, and nobody is served."""
+    copy = tmp_path / "copy"
+    shutil.copytree(data, copy, ignore=shutil.ignore_patterns("S.gpg-agent*"))
+    with sqlite3.connect(copy / "safehand.db") as database:
+        database.execute("UPDATE revision SET files = replace(files, 'training_gate: deny', 'training_gate: warn')")
+    done = exchange("serve", "--sftp-port", "0", "--web-port", "0", "--data", str(copy))
+    assert done.returncode == 3
+    assert "was changed; it is refused" in done.stderr
+    assert "ready" not in done.stdout
+
+
+def test_a_member_leaves_and_two_people_take_it_back(exchange: Safehand) -> None:
+    """`member list` says where everybody stands; one person alone brings nobody back."""
+    assert "thurrock         signed on Fri 21 Aug 2026 (paper)" in exchange("member", "list").stdout
+    assert exchange("member", "leave", "thurrock", "--by", "p-thurrock-1").returncode == 1
+    assert exchange("member", "leave", "thurrock", "--by", "g-thurrock").returncode == 0
+    assert "thurrock         left; it attests the destruction" in exchange("member", "list").stdout
+    assert exchange("invite", "p-thurrock-1").returncode == 1
+    assert "one more person" in exchange("member", "return", "thurrock", "--by", "g-essex").stdout
+    assert "is back" in exchange("member", "return", "thurrock", "--by", "g-kent").stdout
+    assert exchange("invite", "p-thurrock-1").returncode == 0
 
 
 def test_the_clock_of_a_real_exchange_cannot_be_moved(exchange: Safehand) -> None:
