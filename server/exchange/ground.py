@@ -22,9 +22,11 @@ from server.policy.revision import revision as revision_of
 from server.seal.exchange_key import ExchangeKey
 from server.seal.keyring import Keyring, PublicKey, SealingKey
 from server.store import Spool, Store, Tx
-from server.store.tables import ClockRow, DepartureRow, InForceRow, RevisionRow, SignatureRow, SuspensionRow
+from server.store.tables import ClockRow, DepartureRow, InForceRow, LedgerRow, RevisionRow, SignatureRow, SuspensionRow
 
 NONE_YET = "0" * 64
+PUT_IN_FORCE = ("policy.founded", "policy.applied")
+"""The kinds of entries with which a revision comes into force."""
 
 
 @dataclass(frozen=True)
@@ -177,10 +179,12 @@ class Ground:
             in_force, fault = None, None
             try:
                 in_force = self.in_force_at(session) if has_policy else None
+                if in_force is not None and in_force is not self._in_force:
+                    _require_entry(session, in_force.revision)
             except Busy:
                 raise
             except SafehandError as error:
-                fault = error  # a policy that cannot be read permits nothing
+                in_force, fault = None, error  # a policy that cannot be read permits nothing
         self._in_force, self._fault = in_force, fault
         return before != (offset, facts, in_force)
 
@@ -233,6 +237,17 @@ def _present(person: Person | None, facts: Facts) -> Person:
     if person.member in facts.left:
         raise Missing("Their organisation has left the agreement: only its attestation is still asked for.")
     return person
+
+
+def _require_entry(session: Session, revision: str) -> None:
+    """The ledger's last word on the policy must be that this revision came into force."""
+    query = select(LedgerRow.data).where(col(LedgerRow.kind).in_(PUT_IN_FORCE)).order_by(col(LedgerRow.number).desc())
+    told = session.exec(query.limit(1)).first()
+    if told is None or json.loads(told).get("revision") != revision:
+        raise Misconfigured(
+            f"The ledger does not know that policy revision {revision[:12]} was put in force; it is refused.",
+            code="NOT_IN_LEDGER",
+        )
 
 
 def _sound(session: Session, revision: str) -> PolicySet:
