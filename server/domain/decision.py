@@ -189,12 +189,19 @@ def _designated(policy: PolicySet, person: Person, member: Member, question: Que
 
 
 def _period(policy: PolicySet, exchange: Exchange, period: Period, now: datetime) -> Rule:
-    months = policy.use_by_months(exchange)
-    if london_day(now) < period.opens:
-        sentence = f"{period} is not over yet: it can be sent from {period.opens}."
+    months, within = policy.use_by_months(exchange), exchange.covers_its_month
+    first = period.first_sent(within=within)
+    if london_day(now) < first:
+        sentence = f"{period} {'has not begun' if within else 'is not over'} yet: it can be sent from {first}."
     else:
         sentence = f"{period} closed on {period.closes(months)}; ask the recipient before sending anything so late."
-    return Rule("PERIOD_NOT_OPEN", period.is_open(now, months), sentence, exchange.clause, ("exchanges", exchange.id))
+    return Rule(
+        "PERIOD_NOT_OPEN",
+        period.is_open(now, months, within=within),
+        sentence,
+        exchange.clause,
+        ("exchanges", exchange.id),
+    )
 
 
 def _recipient(policy: PolicySet, member: Member, question: Question) -> list[Rule]:

@@ -99,7 +99,7 @@ def due_in(exchange: Exchange, calendar: Calendar, month: date) -> DueDate:
         raise ValueError(f"{exchange.id} has no window")
     opens, closes = window_days(recurrence.window, calendar, month)
     day = _due_day(recurrence.due, calendar, month, opens, closes)
-    covered = add_months(month, -1) if recurrence.covers == "previous_month" else month
+    covered = month if exchange.covers_its_month else add_months(month, -1)
     return DueDate(_moment(day, recurrence.due), Period(covered.year, covered.month), opens, closes)
 
 
@@ -193,7 +193,7 @@ def due_day(policy: PolicySet, exchange: Exchange, period: Period) -> date:
     """
     recurrence = exchange.recurrence
     calendar = next((c for c in policy.calendars if recurrence and c.id == recurrence.calendar), None)
-    month = period.first_day if recurrence and recurrence.covers == "same_month" else period.opens
+    month = period.first_sent(within=exchange.covers_its_month)
     if recurrence is not None and recurrence.window is not None and calendar is not None:
         round_ = _covered(exchange, calendar, month)
         if round_ is not None:

@@ -73,15 +73,19 @@ class Period:
 
     @property
     def opens(self) -> date:
-        """The first day on which it can be sent: the first of the next month."""
+        """The first day after it, from which it is sent unless its exchange covers the same month."""
         return add_months(self.first_day, 1)
 
     def closes(self, use_by_months: int) -> date:
         """The last day on which it can be sent: its use-by date."""
         return add_months(self.opens, use_by_months)
 
-    def is_open(self, now: datetime, use_by_months: int) -> bool:
-        return self.opens <= london_day(now) <= self.closes(use_by_months)
+    def first_sent(self, *, within: bool = False) -> date:
+        """The first day on which it can be sent; `within`: in its own month already."""
+        return self.first_day if within else self.opens
+
+    def is_open(self, now: datetime, use_by_months: int, *, within: bool = False) -> bool:
+        return self.first_sent(within=within) <= london_day(now) <= self.closes(use_by_months)
 
     @property
     def words(self) -> str:
@@ -95,12 +99,12 @@ def current_period(now: datetime) -> Period:
     return Period(before.year, before.month)
 
 
-def open_periods(now: datetime, use_by_months: int) -> tuple[Period, ...]:
-    """Every period that can be sent now, newest first."""
-    newest = current_period(now)
-    months = (add_months(newest.first_day, -back) for back in range(use_by_months + 2))
+def open_periods(now: datetime, use_by_months: int, *, within: bool = False) -> tuple[Period, ...]:
+    """Every period that can be sent now, newest first; `within`: a month is sent in that month already."""
+    newest = london_day(now).replace(day=1)
+    months = (add_months(newest, -back) for back in range(use_by_months + 3))
     candidates = (Period(day.year, day.month) for day in months)
-    return tuple(period for period in candidates if period.is_open(now, use_by_months))
+    return tuple(period for period in candidates if period.is_open(now, use_by_months, within=within))
 
 
 def use_by(available: datetime, months: int) -> date:

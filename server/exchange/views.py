@@ -141,19 +141,21 @@ class Views:
     # -- the mailbox: outbox
 
     def outbox_exchanges(self, visitor: Visitor) -> tuple[str, ...]:
-        """The exchanges that this person may put files into."""
+        """The exchanges that this person may put files into: none that people do elsewhere (R-113)."""
         person = self._sessions.require(visitor)
         policy = self._ground.policy
         if not policy.may(person, "outbox.write"):
             return ()
-        return tuple(exchange.id for exchange in policy.exchanges if policy.takes_part(person.member, exchange))
+        mine = (exchange for exchange in policy.exchanges if policy.takes_part(person.member, exchange))
+        return tuple(exchange.id for exchange in mine if exchange.by_file)
 
     def outbox_periods(self, visitor: Visitor, exchange: str) -> tuple[str, ...]:
         """The open periods, newest first."""
         if exchange not in self.outbox_exchanges(visitor):
             return ()
-        months = self._ground.policy.use_by_months(self._ground.exchange(exchange))
-        return tuple(str(period) for period in open_periods(self._ground.now(), months))
+        found = self._ground.exchange(exchange)
+        months, within = self._ground.policy.use_by_months(found), found.covers_its_month
+        return tuple(str(period) for period in open_periods(self._ground.now(), months, within=within))
 
     def outbox_folders(self, visitor: Visitor, exchange: str) -> tuple[str, ...]:
         """The members a file can be put in a folder of, and `everyone` where the exchange broadcasts."""

@@ -123,6 +123,12 @@ def contradictions(policy: PolicySet) -> list[PolicyProblem]:
         found.append(
             _at(policy, "the last day is before the first: write a later one", "agreement", "in_force", "until")
         )
+    events = {exchange.external_event.name for exchange in policy.exchanges if exchange.external_event}
+    for exchange in policy.exchanges:
+        after = exchange.recurrence.after_event if exchange.recurrence else None
+        if after is not None and after.event not in events:
+            sentence = f"no exchange has this external_event: {suggestion(after.event, events)}"
+            found.append(_at(policy, sentence, "exchanges", exchange.id, "recurrence", "after_event", "event"))
     for person in policy.people:
         deputy = policy.person(person.deputy) if person.deputy else None
         if deputy is not None and (deputy.id == person.id or deputy.member != person.member):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -212,6 +212,15 @@ def test_a_holiday_anywhere_in_the_united_kingdom_is_no_working_day_for_foi() ->
     kingdom = next(calendar for calendar in SHIPPED.calendars if calendar.id == "uk-any-nation")
     assert working_days_after(kingdom, date(2026, 11, 16), 20) == date(2026, 12, 15)
     assert working_days_after(CALENDAR, date(2026, 11, 16), 20) == date(2026, 12, 14)
+
+
+@pytest.mark.parametrize("exchange_id", ["post16-destinations", "year14-destinations", "september-guarantee"])
+def test_what_is_due_can_be_sent_from_the_windows_first_day_on(exchange_id: str) -> None:
+    """The period is open in the whole of its window, whether it covers the month before or the same month."""
+    exchange = shipped(exchange_id)
+    for each in due_dates(exchange, CALENDAR, 2026):
+        for moment in (datetime.combine(each.opens, time(0), LONDON), each.due):
+            assert each.period.is_open(moment, 2, within=exchange.covers_its_month)
 
 
 # ------------------------------------------------------------------ what holds for every calendar and every schedule

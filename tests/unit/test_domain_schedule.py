@@ -50,6 +50,15 @@ def test_november_opens_on_1_december_and_can_be_sent_to_1_february(now: str, is
     assert (NOVEMBER in open_periods(at(now), 2)) is is_open
 
 
+def test_a_month_that_is_covered_within_itself_opens_on_its_first_day() -> None:
+    """What is due on the month's last working day can be sent all that month, and as late as any other."""
+    assert [NOVEMBER.is_open(at(f"2026-{day}T12:00:00"), 2, within=True) for day in ("10-31", "11-01")] == [False, True]
+    assert open_periods(at("2026-11-30T12:00:00"), 2, within=True)[0] == NOVEMBER
+    assert open_periods(at("2026-11-30T12:00:00"), 2)[0] == Period(2026, 10)
+    assert NOVEMBER in open_periods(at("2027-02-01T12:00:00"), 2, within=True)
+    assert NOVEMBER not in open_periods(at("2027-02-02T12:00:00"), 2, within=True)
+
+
 @pytest.mark.parametrize(
     ("utc", "day"),
     [

@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from server.domain.agreement.document import Population
-from server.domain.agreement.terms import ColumnName, Frozen, Id, Role, Span, Text, TimeOfDay, WorkingDays
+from server.domain.agreement.terms import ColumnName, Frozen, Id, Month, Role, Span, Text, TimeOfDay, WorkingDays
 
 Severity = Literal["reject", "warn"]
 ColumnType = Literal[
@@ -69,7 +69,7 @@ class Recurrence(Frozen):
     """When an exchange comes round. A blank `months` is a lint: nobody said which."""
 
     year: Literal["april-march"] = "april-march"
-    months: Literal["all"] | tuple[int, ...] | None = None
+    months: Literal["all"] | tuple[Month, ...] | None = None
     window: Window | None = None
     due: Due = Due()
     after_event: AfterEvent | None = None
@@ -81,7 +81,7 @@ class Event(Frozen):
     """Something outside that an exchange waits for."""
 
     name: Id
-    expected_months: tuple[int, ...] = ()
+    expected_months: tuple[Month, ...] = ()
     note: Text | None = None
 
 
@@ -152,6 +152,11 @@ class Exchange(Frozen):
     def called(self) -> str:
         """The name used in short sentences."""
         return self.short or self.title
+
+    @property
+    def covers_its_month(self) -> bool:
+        """Whether a month's files are sent within that month, not after it."""
+        return self.recurrence is not None and self.recurrence.covers == "same_month"
 
     @property
     def by_file(self) -> bool:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import date, timedelta
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, StringConstraints
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
 from server.domain.schedule import add_months
 
@@ -27,6 +27,8 @@ TimeOfDay = Annotated[str, StringConstraints(pattern=r"^([01]\d|2[0-3]):[0-5]\d$
 """Wall-clock time in London, as 17:00."""
 Year = Annotated[str, StringConstraints(pattern=r"^\d{4}-\d{2}$")]
 """A sharing or academic year, as 2026-27."""
+Month = Annotated[int, Field(ge=1, le=12)]
+"""A month of the year, 1 for January."""
 Role = Literal["designated_person", "data_manager", "governance_lead", "administrator", "auditor"]
 EVERYONE = "everyone"
 
