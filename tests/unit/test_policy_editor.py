@@ -11,7 +11,8 @@ import pytest
 from jsonschema import Draft202012Validator
 
 from server.policy.editor import schemas
-from server.policy.load import read_texts
+from server.policy.load import load_texts, read_texts
+from server.policy.revision import revision
 from server.policy.tree import Keyed, Leaf, Listed, Node, read_tree
 
 POLICIES = Path(__file__).parents[2] / "policies"
@@ -56,6 +57,16 @@ def test_every_shipped_file_names_its_schema_and_satisfies_it(folder: Path, name
     assert text.splitlines()[0] == f"# yaml-language-server: $schema={up}json-schema/{section}.json"
     assert ((folder / name).parent / f"{up}json-schema/{section}.json").resolve().is_file()
     assert complaints(section, name, text) == []
+
+
+def test_codes_may_be_quoted_or_plain_for_both() -> None:
+    """Without its quotes every code of digits is still text to the loader, and right to the editor."""
+    texts = read_texts(SETS[0])
+    plain = {name: re.sub(r'"(\d+)"', r"\1", text) for name, text in texts.items()}
+    assert plain != texts
+    assert revision(load_texts(plain)) == revision(load_texts(texts))
+    for name, text in plain.items():
+        assert complaints(name.split("/")[0].removesuffix(".yaml"), name, text) == []
 
 
 def test_every_schema_is_one() -> None:
