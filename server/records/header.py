@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 
@@ -13,6 +13,8 @@ from server.domain.findings import Finding, spreadsheet_cell
 LIMIT = 64_000
 """Bytes a header may have."""
 
+_LOOKED_AT = 100
+"""Columns whose misspelt heading is compared with the agreed ones."""
 _DELIMITERS = {",": "commas", ";": "semicolons", "\t": "tabs"}
 
 
@@ -57,12 +59,9 @@ class _Match:
 
 def read_header(raw: bytes, line: int, agreed: Agreed) -> Header:
     """The header in `raw` (without line end and byte order mark), which stands on physical line `line`."""
-    text = _decoded(raw)
-    delimiter, cells = max(
-        ((mark, _cells(text, mark)) for mark in _DELIMITERS),
-        key=lambda read: (sum(_match(cell, agreed) is not None for cell in read[1]), len(read[1])),
-    )
-    matches = [_match(cell, agreed) for cell in cells]
+    text, known = _decoded(raw), _Names(agreed)
+    readings = [(mark, cells, [known.match(cell) for cell in cells]) for mark, cells in _every_way(text)]
+    delimiter, cells, matches = max(readings, key=lambda read: (sum(map(bool, read[2])), len(read[1])))
     findings: list[Finding] = []
     names: tuple[str | None, ...] = (None,) * len(cells)
     if delimiter != ",":
@@ -97,9 +96,10 @@ def _columns(cells: Sequence[str], matches: Sequence[_Match | None], line: int, 
     findings: list[Finding] = []
     first: dict[str, int] = {}
     there = {match.name for match in matches if match}
+    missing = [name for name in agreed.names if name not in there]
     for column, (text, match) in enumerate(zip(cells, matches, strict=True), 1):
         if match is None:
-            near = _nearest(text, [name for name in agreed.names if name not in there])
+            near = _nearest(text, missing) if column <= _LOOKED_AT else None
             findings.append(_unknown(line, column, near) if text.strip() else _unnamed(line, column))
         elif match.name in first:
             findings.append(_duplicate(line, column, match.name, first[match.name]))
@@ -127,30 +127,44 @@ def _decoded(raw: bytes) -> str:
         return raw.decode("cp1252", errors="replace")
 
 
-def _cells(text: str, delimiter: str) -> list[str]:
-    return next(csv.reader(io.StringIO(text, newline=""), delimiter=delimiter), [])
+def _every_way(text: str) -> list[tuple[str, list[str]]]:
+    """The header's cells by each delimiter."""
+    return [(mark, next(csv.reader(io.StringIO(text, newline=""), delimiter=mark), [])) for mark in _DELIMITERS]
 
 
-def _match(cell: str, agreed: Agreed) -> _Match | None:
-    """The agreed name that this cell is, or nearly is, or that the policy maps it to."""
-    if cell in agreed.names:
-        return _Match(cell, "")
-    plain = " ".join(cell.casefold().split())
-    for heading, name in agreed.aliases.items():
-        if plain and plain == " ".join(heading.casefold().split()) and name in agreed.names:
-            return _Match(name, "", mapped=True)
-    readings = (
-        ("spaces around it", str.strip),
-        ("capitals", str.casefold),
-        ("capitals and in spaces around it", lambda text: text.strip().casefold()),
-        ("capitals, spaces or punctuation", lambda text: "".join(filter(str.isalnum, text.casefold()))),
-    )
-    for differs, reading in readings:
-        seen = reading(cell)
-        for name in agreed.names:
-            if seen and seen == reading(name):
-                return _Match(name, differs)
-    return None
+_READINGS: tuple[tuple[str, Callable[[str], str]], ...] = (
+    ("spaces around it", str.strip),
+    ("capitals", str.casefold),
+    ("capitals and in spaces around it", lambda text: text.strip().casefold()),
+    ("capitals, spaces or punctuation", lambda text: "".join(filter(str.isalnum, text.casefold()))),
+)
+"""In what a heading may differ from an agreed name, the least first."""
+
+
+class _Names:
+    """Finds the agreed name that a header cell is, or nearly is, or that the policy maps it to."""
+
+    def __init__(self, agreed: Agreed) -> None:
+        self._agreed = set(agreed.names)
+        mapped = {_plain(heading): name for heading, name in agreed.aliases.items() if name in self._agreed}
+        self._mapped = {heading: _Match(name, "", mapped=True) for heading, name in mapped.items() if heading}
+        self._near = [
+            (reading, {reading(name): _Match(name, differs) for name in reversed(agreed.names)})
+            for differs, reading in _READINGS
+        ]
+
+    def match(self, cell: str) -> _Match | None:
+        """The agreed name for this cell; None if there is none."""
+        if cell in self._agreed:
+            return _Match(cell, "")
+        found = self._mapped.get(_plain(cell))
+        for reading, names in self._near:
+            found = found or names.get(reading(cell))
+        return found
+
+
+def _plain(heading: str) -> str:
+    return " ".join(heading.casefold().split())
 
 
 def _refusal(line: int, column: int, field: str | None, rule: str, sentence: str, remedy: str) -> Finding:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import random
 from collections.abc import Sequence
 from datetime import date, timedelta
 
@@ -339,6 +340,44 @@ def test_any_split_gives_the_same_summary_of_fields(data: bytes, cuts: list[int]
     assert checked(data, *(cut for cut in cuts if cut < len(data))) == whole
     if len(data) < 3000:
         assert checked(data, *range(len(data))) == whole
+
+
+def a_large_file(chance: random.Random) -> tuple[bytes, list[int]]:
+    """Some thousand rows with line breaks, quotes, blank lines and odd rows; the lines whose code is wrong."""
+    end = chance.choice(["\n", "\r\n"])
+    out, line, wrong = [",".join(NAMES) + end], 2, []
+    for _ in range(2500):
+        kind = chance.random()
+        if kind < 0.01:
+            out.append(end)
+            line += 1
+            continue
+        if kind < 0.02:
+            out.append(f"a,b{end}")
+            line += 1
+            continue
+        address = chance.choice(
+            ["1 Nowhere Lane", '"1 Nowhere Lane, Exampleton"', '"1 Nowhere\nLane"', '"The ""Barn"""']
+        )
+        code = "999" if chance.random() < 0.02 else "330"
+        if code == "999":
+            wrong.append(line)
+        given = chance.choice(["Aster", '"Aster"', "Zoë"])
+        rest = "," * (len(NAMES) - 5)
+        out.append(f"{given},Example,2009-03-14,{code},{address}{rest}{end}")
+        line += 1 + address.count("\n")
+    return "".join(out).encode(chance.choice(["utf-8", "cp1252"])), wrong
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_large_files_are_judged_alike_however_they_are_split_and_lines_are_right(seed: int) -> None:
+    """Batches, blocks and writes end anywhere; the lines are those that were counted when the file was made."""
+    data, wrong = a_large_file(random.Random(seed))
+    whole = checked(data)
+    for size in (len(data) // 2, 60_000, 32_768, 977):
+        assert checked(data, *range(size, len(data), size)) == whole
+    assert [f.line for f in whole.findings if f.rule == "CODE_UNKNOWN"] == wrong[:200]
+    assert whole.counts.get("CODE_UNKNOWN", 0) == len(wrong)
 
 
 def words(finding: Finding) -> str:
