@@ -13,7 +13,7 @@ from sqlmodel import Session, col, select
 from server.domain import guard
 from server.domain.agreement import Person, PolicySet
 from server.domain.decision import Act, Deed, decide
-from server.domain.errors import Forbidden, Misconfigured, Missing, Refused
+from server.domain.errors import Busy, Forbidden, Misconfigured, Missing, Refused
 from server.domain.ledger import Event, Fact
 from server.domain.quorum import approver, may_answer
 from server.domain.schedule import clock_words
@@ -22,6 +22,7 @@ from server.exchange.asking import (
     REFUSED,
     Asking,
     ProposalView,
+    about_of,
     answers,
     changes_text,
     consequences_text,
@@ -32,6 +33,7 @@ from server.exchange.ground import Ground, InForce
 from server.exchange.history import History, stored, texts_of
 from server.exchange.people import OPERATOR
 from server.exchange.standing import can_answer, standing_at
+from server.policy.changes import judged
 from server.policy.lint import PolicyRefused, lint
 from server.policy.load import load_texts
 from server.policy.plan import Plan, plan
@@ -96,31 +98,37 @@ class Revisions:
         policy = load_texts(files)
         self._proposer(by)
         revision = revision_of(policy)
+        with self._ground.store.reading() as session:  # the thinking is done before anybody has to wait for the lock
+            planned = plan(self._ground.in_force_at(session).policy, policy, standing_at(self._ground, session))
         with self._ground.transaction() as tx:
             person = self._ground.acting(tx.session, by)
             base = self._ground.in_force_at(tx.session)
+            if base.revision != planned.base:
+                raise Busy("Another revision came into force at this very moment: propose it again.")
             if base.revision == revision:
                 raise Refused("This is what is in force: there is nothing to propose.", code="NOTHING_CHANGED")
             same = self._open_with(tx.session, revision)
-            if same is not None:
-                return self._asking.view(tx.session, same, person)
-            self.history.require_moved_label(tx.session, base.policy, policy, revision)
-            planned = plan(base.policy, policy, standing_at(self._ground, tx.session))
-            if planned.errors and not planned.only_removing:
-                raise PolicyRefused(planned.errors)
-            row = ProposalRow(
-                id=tx.next_id("P", tx.now.year), revision=revision, label=planned.label, base=planned.base,
-                files=stored(files), consequences=consequences_text(planned), needs=needs_text(planned),
-                document_sha256=planned.document_sha256, by=by, at=tx.now,
-            )  # fmt: skip
-            tx.session.add(row)
-            tx.session.flush()
-            facts: dict[str, Fact] = {
-                "revision": revision, "label": row.label, "base": row.base, "classes": planned.classes,
-                "document": row.document_sha256,
-            }  # fmt: skip
-            self._asking.tell(tx, row, about=tx.record(Event("policy.proposed", by, (row.id,), facts)))
-            return self._asking.view(tx.session, row, person)
+            if same is None:
+                self.history.require_moved_label(tx.session, base.policy, policy, revision)
+                same = self._proposed(tx, planned, files, by)
+            return self._asking.view(tx.session, same, person)
+
+    def _proposed(self, tx: Tx, planned: Plan, files: Mapping[str, str], by: str) -> ProposalRow:
+        if planned.errors and not planned.only_removing:
+            raise PolicyRefused(planned.errors)
+        row = ProposalRow(
+            id=tx.next_id("P", tx.now.year), revision=planned.revision, label=planned.label, base=planned.base,
+            files=stored(files), consequences=consequences_text(planned), needs=needs_text(planned),
+            document_sha256=planned.document_sha256, by=by, at=tx.now,
+        )  # fmt: skip
+        tx.session.add(row)
+        tx.session.flush()
+        facts: dict[str, Fact] = {
+            "revision": row.revision, "label": row.label, "base": row.base, "classes": planned.classes,
+            "document": row.document_sha256,
+        }  # fmt: skip
+        self._asking.tell(tx, row, about=tx.record(Event("policy.proposed", by, (row.id,), facts)))
+        return row
 
     def rollback(self, name: str, *, by: str) -> ProposalView:
         """Propose a revision that was in force earlier (its hash, the beginning of it, or its label) once more."""
@@ -211,7 +219,7 @@ class Revisions:
             row = self._row(tx.session, proposal_id)
             if row.status == "applied":
                 return f"{row.id} was applied already (revision {row.revision[:12]}, version {label})."
-            self._require_ready(tx.session, row)
+            self._require_ready(tx.session, row, prepared.policy)
             signers = self._asking.approvers(tx.session, row)
             row.status, row.ended_at = "applied", tx.now
             tx.session.add(row)
@@ -285,13 +293,18 @@ class Revisions:
         told = {**facts, "revision": prepared.revision, "label": label, "document": prepared.policy.document_sha256}
         return tx.record(Event(kind, actor, subjects, told))
 
-    def _require_ready(self, session: Session, row: ProposalRow) -> None:
+    def _require_ready(self, session: Session, row: ProposalRow, policy: PolicySet) -> None:
+        """Open, still the change that was planned, and with its quorum."""
         if row.status != "open":
             raise Refused(f"{row.id} is {row.status}; it cannot be applied any more.", code="NOT_OPEN")
         if self._ground.in_force_at(session).revision != row.base:
             raise Refused(
                 f"Another revision came into force since {row.id} was proposed: propose it again.", code="OVERTAKEN"
             )
+        base = self._ground.in_force_at(session).policy
+        about, text = judged(base, policy), policy.document_sha256
+        if about != about_of(row) or (text, text != base.document_sha256) != (row.document_sha256, changes_text(row)):
+            raise Misconfigured(f"What {row.id} was said to change was changed in the database; it is refused.")
         missing = self._asking.missing(session, row)
         if missing:
             raise Refused(f"{row.id} cannot be applied yet: it needs {'; '.join(missing)}.", code="QUORUM_MISSING")

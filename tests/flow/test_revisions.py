@@ -400,6 +400,17 @@ def test_a_tampered_proposal_is_refused(here: SmallExchange, files: dict[str, st
         apply(here, proposal)
 
 
+def test_a_proposal_whose_classes_were_changed_is_refused(here: SmallExchange, files: dict[str, str]) -> None:
+    """Somebody with the database makes it look weaker: what it really changes is worked out again at the end."""
+    proposal = proposed(here, files, MORE)
+    with here.exchange.ground.store.engine.begin() as connection:
+        connection.execute(text("UPDATE proposal SET needs = replace(needs, 'widening', 'removing')"))
+    approve(here, proposal, "g-kent")
+    with pytest.raises(Misconfigured, match="was said to change"):
+        apply(here, proposal)
+    assert here.exchange.policy.access.training_gate == "deny"
+
+
 def test_a_label_s_successor_is_found() -> None:
     """The helper of these tests moves what people would move."""
     assert moved("id: x\nversion: V2\n", "V2") == "id: x\nversion: V3\n"
