@@ -1,6 +1,6 @@
 """The agreement as the public may read it (clause 5, R-059): one web page and one Markdown text.
 
-Of addresses only those of governance teams, wherever another one was written.
+Of addresses only those of governance teams, and no name of a person of the set, wherever somebody wrote one.
 """
 
 from __future__ import annotations
@@ -14,14 +14,13 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from server.domain.agreement import PolicySet
-from server.domain.guard import looks_personal
-from server.publication.facts import facts
+from server.publication.facts import WITHHELD, facts, public_teams
 
 PAGES = ("agreement.html", "agreement.md")
 _ADDRESS = re.compile(r"[^\s<>()\[\],;\"']*@[^\s<>()\[\],;\"']*")
 _LINK = re.compile(r"https?://[^\s<>()\"'\\@]+")
 _SPECIAL = re.compile(r"([\\`*_{}\[\]<>#|~&]|^[-+=](?=\s)|(?<=^\d)[.)])")
-WITHHELD = "(address not published)"
+NAMELESS = "(name not published)"
 
 
 class _Raw(str):
@@ -37,14 +36,14 @@ def published(
 
     `states` says where each member's signature stands as the exchange knows it; without it the policy set alone does.
     """
-    found, teams = facts(policy, revision, today, states or {}), _teams(policy)
+    found, tidy = facts(policy, revision, today, states or {}), _for_the_public(policy)
     return {
-        name: _environment(templates, name, teams).get_template(f"agreement/{name}").render(**found) for name in PAGES
+        name: _environment(templates, name, tidy).get_template(f"agreement/{name}").render(**found) for name in PAGES
     }
 
 
-def _environment(templates: Path, name: str, teams: frozenset[str]) -> Environment:
-    """Every text loses its addresses but those of teams, and is then escaped for its medium."""
+def _environment(templates: Path, name: str, tidy: Callable[[str], str]) -> Environment:
+    """Every text is made fit for the public, and is then escaped for its medium."""
     html = name.endswith(".html")
     made = Environment(
         loader=FileSystemLoader(templates),
@@ -52,27 +51,34 @@ def _environment(templates: Path, name: str, teams: frozenset[str]) -> Environme
         autoescape=html,  # noqa: S701  Markdown has its own escapes: see _markdown
         trim_blocks=True,
         lstrip_blocks=True,
-        finalize=_without_addresses(teams, str if html else _markdown),
+        finalize=_finally(tidy, str if html else _markdown),
         keep_trailing_newline=True,
     )
     made.filters["linked"] = _html_link if html else _markdown_link
     return made
 
 
-def _without_addresses(teams: frozenset[str], then: Callable[[str], str]) -> Callable[[object], object]:
+def _finally(tidy: Callable[[str], str], escape: Callable[[str], str]) -> Callable[[object], object]:
     def final(value: object) -> object:
-        if not isinstance(value, str) or isinstance(value, _Raw | Markup):
-            return value
-        return then(_ADDRESS.sub(lambda found: found[0] if found[0] in teams else WITHHELD, value))
+        marked = not isinstance(value, str) or isinstance(value, _Raw | Markup)
+        return value if marked else escape(tidy(str(value)))
 
     return final
 
 
-def _teams(policy: PolicySet) -> frozenset[str]:
-    """The addresses that may be published: governance teams', unless one is, or looks like, a person's own."""
-    people = {person.email.casefold() for person in policy.people}
-    teams = {m.ig_team.email for m in policy.members if m.ig_team is not None and m.ig_team.email is not None}
-    return frozenset(team for team in teams if team.casefold() not in people and not looks_personal(team))
+def _for_the_public(policy: PolicySet) -> Callable[[str], str]:
+    """What takes people's names and every address but a team's out of a text."""
+    teams, names = public_teams(policy), {person.name for person in policy.people}
+    names |= {contact.name for contact in policy.source.contacts}
+    names |= {signature.printed_name for signature in policy.agreement.signatures if signature.printed_name}
+    longest_first = "|".join(re.escape(name) for name in sorted(names, key=len, reverse=True))
+    people = re.compile(rf"(?<!\w)(?:{longest_first or '(?!)'})(?!\w)")
+
+    def tidy(text: str) -> str:
+        without = _ADDRESS.sub(lambda found: found[0] if found[0] in teams else WITHHELD, text)
+        return people.sub(NAMELESS, without)
+
+    return tidy
 
 
 def _html_link(text: str) -> str:

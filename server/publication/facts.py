@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from datetime import date
 
 from server.domain.agreement import Authority, Column, Exchange, Member, PolicySet, Population, Signature
+from server.domain.guard import looks_personal
 from server.domain.schedule_words import (
     clause_words,
     date_words,
@@ -43,6 +44,9 @@ _STATES = {
     "signed": "Signed",
 }
 _COMMITTED = {"independent": "each a controller of its own", "joint": "joint controllers", None: "not stated"}
+
+
+WITHHELD = "(address not published)"
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +93,7 @@ def facts(policy: PolicySet, revision: str, today: date, states: Mapping[str, st
     return {
         "title": agreement.title,
         "glance": tuple(_glance(policy, revision, today)),
-        "parties": tuple(_party(member) for member in policy.members),
+        "parties": tuple(_party(member, public_teams(policy)) for member in policy.members),
         "purposes": tuple(_purposes(policy)),
         "necessity": agreement.necessity or "",
         "types": tuple((t.text, _titles(policy, t.exchanges)) for t in agreement.information_types),
@@ -110,6 +114,13 @@ def facts(policy: PolicySet, revision: str, today: date, states: Mapping[str, st
         "publication": agreement.publication.url or "",
         "today": date_words(today),
     }
+
+
+def public_teams(policy: PolicySet) -> frozenset[str]:
+    """The addresses that may be published: governance teams', unless one is, or looks like, a person's own."""
+    people = {person.email.casefold() for person in policy.people}
+    teams = {m.ig_team.email for m in policy.members if m.ig_team is not None and m.ig_team.email is not None}
+    return frozenset(team for team in teams if team.casefold() not in people and not looks_personal(team))
 
 
 # ------------------------------------------------------------------ sections
@@ -140,9 +151,10 @@ def _authorities(policy: PolicySet) -> int:
     return len({authority.la for member in policy.members for authority in member.represents})
 
 
-def _party(member: Member) -> Party:
+def _party(member: Member, teams: frozenset[str]) -> Party:
     team = member.ig_team
-    parts = (team.email or "", team.phone or "") if team else ()
+    email = (team.email or "") if team else ""
+    parts = (email if email in teams or not email else WITHHELD, (team.phone or "") if team else "")
     return Party(
         name=member.name,
         authorities=tuple(_authority(authority) for authority in member.represents),

@@ -63,7 +63,7 @@ def test_no_person_and_no_key_is_in_the_public_copy(page: str) -> None:
 
 def _planted() -> Iterator[tuple[str, PolicySet]]:
     """The set with an address and a hostile mark-up in each free text in turn."""
-    mark = "x <script>alert(1)</script> first.last@secret.example *a* | b"
+    mark = "x <script>alert(1)</script> first.last@secret.example *a* | b, A. Alder"
     yield "title", changed(POLICY, title=mark)
     yield "necessity", changed(POLICY, necessity=mark)
     yield "liability", changed(POLICY, liability=mark)
@@ -85,6 +85,7 @@ def test_whatever_is_written_in_a_text_is_only_text(case: tuple[str, PolicySet])
         assert "secret.example" not in text
         assert "<script>" not in text
         assert "First Last" not in text
+        assert "A. Alder" not in text
         assert 'href="javascript' not in text
         assert "<javascript" not in text
         assert "| b" not in text.replace(r"\| b", "") or "<html" in text
