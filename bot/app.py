@@ -34,7 +34,7 @@ def compose(exchange: Exchange, *, web_url: str, templates: Path, slack: SlackSe
         desk = Desk(exchange, web_url=web_url, templates=templates, threads=threads)
         return Parts([*desk.routes], [])
     front = SlackFront(slack, exchange, threads)
-    desk = Desk(exchange, web_url=web_url, templates=templates, threads=threads, told=front.relay.wake)
+    desk = Desk(exchange, web_url=web_url, templates=templates, threads=threads, told=front.relay.wake, chat=True)
     tasks: list[Callable[[], Awaitable[None]]] = [front.relay.run]
     if slack.app_token:
         tasks.append(front.socket)

@@ -63,7 +63,10 @@ OLD_PAGE = "That page was too old, or it did not come from this desk. Nothing wa
 
 
 class Desk:
-    """The desk's routes. `told` is called after a change, so that chat messages follow at once."""
+    """The desk's routes. `told` is called after a change, so that chat messages follow at once.
+
+    `chat`: there is a chat that people can link their account in.
+    """
 
     def __init__(
         self,
@@ -73,8 +76,9 @@ class Desk:
         templates: Path,
         threads: Threads,
         told: Callable[[], None] = lambda: None,
+        chat: bool = False,
     ) -> None:
-        self._exchange, self._threads, self._told = exchange, threads, told
+        self._exchange, self._threads, self._told, self._chat = exchange, threads, told, chat
         self._buttons = Buttons(exchange)
         self._origin = urlsplit(web_url)
         self._secure = self._origin.scheme == "https"
@@ -99,6 +103,7 @@ class Desk:
             Route("/desk/in/{token}", self._sign_in, methods=["GET"]),
             Route("/desk/safehand.css", self._css, methods=["GET"]),
             Route("/desk/out", self._posted(self._sign_out), methods=["POST"]),
+            Route("/desk/code", self._posted(self._code), methods=["POST"]),
             Route("/desk", self._signed_in(self._home), methods=["GET"]),
             Route("/desk/delivery/{delivery}", self._signed_in(self._delivery), methods=["GET"]),
             Route("/desk/changes", self._signed_in(self._changes), methods=["GET"]),
@@ -186,6 +191,11 @@ class Desk:
         answer.delete_cookie(self._cookie, path="/", httponly=True, samesite="lax", secure=self._secure)
         return answer
 
+    async def _code(self, request: Request, session: DeskSession) -> Response:
+        """A one-time code for chat, shown once."""
+        code = await self._threads.run(self._exchange.people.chat_code, session.cookie)
+        return self._page("code.html", session, code=code)
+
     # -- pages
 
     async def _home(self, request: Request, session: DeskSession) -> Response:
@@ -200,6 +210,7 @@ class Desk:
             session,
             request=request,
             review=review,
+            chat=self._chat,
             waiting=[notice_item(view, now) for view in waiting],
             news=[notice_item(view, now) for view in notices if not waits(view)][:NOTICES_SHOWN],
             received=[delivery_line(view) for view in received[:DELIVERIES_SHOWN]],

@@ -12,15 +12,15 @@ from server.exchange import Exchange
 from server.exchange.views import DeliveryView
 
 HOW_TO_LINK = (
-    "This chat account is not linked to anybody yet. Fetch the code from the folder link/ of your Safehand mailbox, "
-    "then type: /safehand link CODE"
+    "This chat account is not linked to anybody yet. Fetch the code from the folder link/ of your Safehand mailbox, or "
+    "from the desk, then type: /safehand link CODE"
 )
 HELP = (
     "/safehand status: what waits for you, and what you sent\n"
     "/safehand changes: what is proposed, what it would change, and your answer\n"
     "/safehand agreement: its text, who has signed it, and your signature\n"
     "/safehand review REASON: ask every governance lead whether the agreement still fits\n"
-    "/safehand link CODE: tie this chat account to you; the code is in the folder link/ of your mailbox\n"
+    "/safehand link CODE: tie this chat account to you; the code is in link/ of your mailbox, or on the desk\n"
     "/safehand unlink: end that\n"
     "Everything here can also be done in your mailbox (attest/) and on the desk."
 )
@@ -70,7 +70,8 @@ class Words:
     def _link(self, account: Account, code: str) -> Reply:
         if not code:
             return Reply(
-                "Type the code too: /safehand link CODE. It is in the folder link/ of your mailbox.", "attention"
+                "Type the code too: /safehand link CODE. It is in the folder link/ of your mailbox, or on the desk.",
+                "attention",
             )
         linked = self._exchange.people.link_chat(account.platform, account.team, account.account, code)
         return Reply(linked, "good", changed=True)

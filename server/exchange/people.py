@@ -59,6 +59,18 @@ class People:
         """A one-time code for the person who fetched it with that key: "chat" or "desk"."""
         return self._code(purpose, person, via_key=via_key, by=person.id, seconds=CODE_SECONDS)
 
+    def chat_code(self, cookie: str) -> str:
+        """A one-time chat code for whoever is signed in with this cookie; it dies with what that sign-in hangs on.
+
+        For people who have a desk and no mailbox. Raises Missing when the session has ended.
+        """
+        signed_in = self.desk_session(cookie)
+        with self._ground.store.reading() as session:
+            row = session.get(DeskSessionRow, _hash(cookie))
+        if signed_in is None or row is None:
+            raise Missing("You are signed out.")
+        return self.code("chat", signed_in.person, via_key=row.via_key)
+
     def _code(self, purpose: str, person: Person, *, via_key: str, by: str, seconds: int) -> str:
         secret = _spoken() if purpose == "chat" else secrets.token_urlsafe(32)
         with self._ground.transaction() as tx:

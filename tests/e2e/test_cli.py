@@ -221,3 +221,13 @@ def _agents(data: Path) -> list[str]:
         if process.name.isdigit() and b"gpg-agent" in line and str(data).encode() in line:
             found.append(process.name)
     return sorted(found)
+
+
+def test_a_review_is_asked_for_and_closed(exchange: Safehand) -> None:
+    """By whom it may be: exit code 1 and a sentence for anybody else; the second asking changes nothing."""
+    refused = exchange("agreement", "review", "A new statute", "--by", "p-kent-1")
+    assert (refused.returncode, "Only a governance lead" in refused.stderr) == (1, True)
+    assert "under review" in exchange("agreement", "review", "A new statute", "--by", "g-kent").stdout
+    assert "already" in exchange("agreement", "review", "Another one", "--by", "g-medway").stdout
+    assert exchange("agreement", "review", "--done", "--by", "g-kent").returncode == 1
+    assert "closed" in exchange("agreement", "review", "--done", "--by", "g-essex").stdout

@@ -6,17 +6,18 @@ import asyncio
 import itertools
 import re
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 
 import httpx
 import pytest
 
 from bot.app import compose
+from bot.slack import SlackSettings
 from server.domain.errors import Refused
 from server.policy.load import load_texts
 from tests.conftest import MakeGpgPerson, MakeSshKey
 from tests.flow.test_bot_story import FRONTS, WEB, SlackFront, _client, the_desk, the_slack
-from tests.slack_fake import Message, interaction
+from tests.slack_fake import SECRET, Message, fake_slack, interaction
 from tests.small_exchange import TEMPLATES, SmallExchange, moved, policy_files, put_in_force, small_exchange
 
 WHY = "Strategy meeting on Monday needs it"
@@ -312,3 +313,28 @@ async def test_the_lead_of_a_member_that_left_attests_on_the_desk(stale: tuple[S
         assert "You attested" in await done()
         assert await front.labels("Medway: left") == []
     assert small.kinds().count("member.destruction-attested") == 1
+
+
+async def test_who_has_a_desk_and_no_mailbox_links_their_chat(small: SmallExchange) -> None:
+    """A code from the desk ties the account once; a page from elsewhere gets none; it dies with the person's access."""
+    async with AsyncExitStack() as stack:
+        slack = await stack.enter_async_context(fake_slack())
+        settings = SlackSettings(token="xoxb-test", signing_secret=SECRET, api_url=slack.url)
+        parts = compose(small.exchange, web_url=WEB, templates=TEMPLATES, slack=settings)
+        client = await stack.enter_async_context(_client(small, parts))
+        await client.get(f"/desk/in/{small.token('g-thurrock')}")
+        home = (await client.get("/desk")).text
+        token = re.search(r'name="form_token" value="([^"]+)"', home)
+        assert token is not None and 'action="/desk/code"' in home
+        assert (await client.post("/desk/code", data={"form_token": "another"})).status_code == 403
+        page = (await client.post("/desk/code", data={"form_token": token[1]})).text
+        code = re.search(r"/safehand link ([0-9A-Z]+)", page)
+        assert code is not None
+        front = SlackFront(slack, client, "UTHURROCK")
+        said = (await front.send(slack.command(front.user, f"link {code[1]}"))).json()["text"]
+        assert "you are g-thurrock" in said
+        again = (await front.send(slack.command("USOMEBODY", f"link {code[1]}"))).json()["text"]
+        assert "used already" in again
+        small.exchange.people.suspend("g-thurrock", by="operator")
+        said = (await front.send(slack.command(front.user, "status"))).json()["text"]
+        assert "not linked" in said
