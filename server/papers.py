@@ -36,14 +36,14 @@ def _signed(document: Mapping[str, object], signature: str) -> bytes:
     return json.dumps({"signed": _text(document), "signature": signature}, ensure_ascii=False, indent=1).encode()
 
 
-def why_text(sentence: str, findings: Sequence[Finding], *, place: str, at: str) -> str:
-    """A why-file: the sentence, then every listed finding with its remedy."""
+def why_text(sentence: str, findings: Sequence[Finding], counts: Mapping[str, int], *, place: str, at: str) -> str:
+    """A why-file: the sentence, how often each rule was broken, then every listed finding with its remedy."""
     lines = ["Not accepted. Nothing of this file was kept or sent.", f"When:  {at}", f"Where: {place}", "", sentence]
+    if sum(counts.values()) > 1:
+        lines += ["", *(f"  {rule:<24} {number:>9,}" for rule, number in counts.items())]
     for finding in findings:
-        where = f"line {finding.line}" if finding.line else "file"
-        where += f", column {finding.column}" if finding.column else ""
-        where += f" ({finding.cell})" if finding.cell else ""
-        lines += ["", f"- {where}: {finding.sentence} [{finding.rule}]", f"  To mend it: {finding.remedy}"]
+        rule = finding.rule if finding.severity == "refuse" else f"{finding.rule}, only warned of"
+        lines += ["", f"- {finding.sentence} [{rule}]", f"  To mend it: {finding.remedy}"]
     return "\n".join(lines) + "\n"
 
 

@@ -5,6 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+LISTED = 200
+"""Findings of one file that are listed; the others are counted."""
+
 Severity = Literal["refuse", "warn", "info"]
 
 

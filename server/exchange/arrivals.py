@@ -9,9 +9,10 @@ from typing import Protocol
 
 from server.domain.agreement import PolicySet
 from server.domain.errors import Refused, SafehandError
+from server.domain.findings import LISTED, Finding
 from server.exchange.address import Address
 from server.exchange.sessions import Visitor
-from server.records import RecordCheck
+from server.records import RecordCheck, RecordSummary
 from server.seal.envelope import Sealing
 from server.seal.keyring import SealingKey
 from server.store.spool import Draft
@@ -97,6 +98,8 @@ class Upload:
     def __init__(self, target: Target, draft: Draft, check: RecordCheck) -> None:
         self.target, self.draft, self.check = target, draft, check
         self.sealing: Sealing | None = None
+        self.summary: RecordSummary | None = None
+        """What the check said, once every byte had passed it."""
         self.on_room: Callable[[], None] | None = None
         self.size = 0
         self.failed: SafehandError | None = None
@@ -188,6 +191,13 @@ class Upload:
         if self._writes <= 1:
             return self.size in BLOCKS
         return self._last[1] == self._longest
+
+    @property
+    def findings(self) -> tuple[Finding, ...]:
+        """What its sender is told of it when it is refused: what refuses it, then what would have been warned of."""
+        refusals = self.check.refusals
+        others = self.summary.findings if self.summary else ()
+        return (*refusals, *(finding for finding in others if finding.severity == "warn"))[:LISTED]
 
     def claim(self) -> bool:
         """True for the first who ends this upload, by its close or by giving it up; nobody else may touch it then."""

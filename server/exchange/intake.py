@@ -250,7 +250,7 @@ class Intake:
         target = upload.target
         self._refusals.note(
             target.visitor, target.address.place, target.name, error,
-            findings=upload.check.refusals, address=target.address,
+            findings=upload.findings, counts=upload.summary.counts if upload.summary else {}, address=target.address,
         )  # fmt: skip
 
     def _close_upload(self, upload: Upload) -> str:
@@ -267,7 +267,7 @@ class Intake:
             )
         assert upload.sealing is not None
         sealed = upload.sealing.finish()
-        summary = upload.check.finish()
+        summary = upload.summary = upload.check.finish()
         refusals = upload.check.refusals
         if refusals:
             more = f" (and {len(refusals) - 1} more: see /refused/)" if len(refusals) > 1 else ""

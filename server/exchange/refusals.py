@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta
+from types import MappingProxyType
 
 from sqlmodel import select
 
@@ -21,6 +22,7 @@ from server.papers import why_csv, why_text
 from server.store.tables import RefusalRow
 
 _SAME_AGAIN = timedelta(seconds=60)
+_NONE: Mapping[str, int] = MappingProxyType({})
 
 
 class Refusals:
@@ -39,6 +41,7 @@ class Refusals:
         error: SafehandError,
         *,
         findings: Sequence[Finding] = (),
+        counts: Mapping[str, int] = _NONE,
         address: Address | None = None,
         kind: str = "refused",
         size: int = 0,
@@ -46,7 +49,10 @@ class Refusals:
         """Like `record`; while the database is away it is remembered, and said when it is back."""
 
         def say() -> None:
-            self.record(visitor, place, name, error, findings=findings, address=address, kind=kind, size=size)
+            self.record(
+                visitor, place, name, error,
+                findings=findings, counts=counts, address=address, kind=kind, size=size,
+            )  # fmt: skip
 
         if isinstance(error, Busy):  # waiting for the same database once more would only keep the client waiting
             self._unsaid.append(say)
@@ -70,6 +76,7 @@ class Refusals:
         error: SafehandError,
         *,
         findings: Sequence[Finding] = (),
+        counts: Mapping[str, int] = _NONE,
         address: Address | None = None,
         kind: str = "refused",
         size: int = 0,
@@ -89,7 +96,7 @@ class Refusals:
                 person=person, place=place, name_key=key, name="", at=tx.now, code="", why="", csv=""
             )
             row.name, row.at, row.code, row.removed = name, tx.now, error.code, False
-            row.why = why_text(error.sentence, findings, place=f"outbox/{place}", at=in_words(tx.now))
+            row.why = why_text(error.sentence, findings, counts, place=f"outbox/{place}", at=in_words(tx.now))
             row.csv = why_csv(error.code, error.sentence, findings)
             tx.session.add(row)
             rules = sorted({finding.rule for finding in findings})

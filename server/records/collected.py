@@ -5,10 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable
 
-from server.domain.findings import Finding
-
-LISTED = 200
-"""Findings that are listed; the others are counted."""
+from server.domain.findings import LISTED, Finding
 
 
 class Collected:

@@ -13,7 +13,8 @@ import subprocess
 import sys
 import threading
 import zipfile
-from dataclasses import replace
+from collections import Counter
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import IO
 
@@ -27,7 +28,7 @@ LARGEST = 20 * 1024 * 1024
 UNPACKED = 300 * 1024 * 1024
 """Bytes of all its parts, as its directory tells; what it does not tell meets the reader's bound of memory."""
 PARTS, ROWS, COLUMNS = 500, 200_000, 200
-MEMORY_MIB, SECONDS = 1536, 60
+MEMORY_MIB, SECONDS = 1536, 30
 _READER = Path(__file__).with_name("xlsx_reader.py")
 _PIECE = 64 * 1024
 _MORE_THAN_ROWS = re.compile(
@@ -67,6 +68,25 @@ _WORDS = {
 }
 
 
+@dataclass(frozen=True, slots=True)
+class _Report:
+    """What the reader said of a workbook."""
+
+    error: str | None = None
+    formulas: int = 0
+    cells: tuple[str, ...] = ()
+    """The first 200 cells with a formula."""
+
+    @classmethod
+    def of(cls, said: bytes) -> _Report:
+        """From the reader's line of JSON."""
+        try:
+            told = json.loads(said.splitlines()[-1])
+            return cls(told.get("error"), int(told.get("formulas", 0)), tuple(told.get("cells", ())))
+        except (ValueError, IndexError, AttributeError, TypeError):
+            return cls(error="XLSX_UNREADABLE")
+
+
 class XlsxCheck:
     """Checks one stream of bytes as a workbook. Raises nothing; keeps the workbook until it was read."""
 
@@ -97,25 +117,25 @@ class XlsxCheck:
     def finish(self) -> RecordSummary:
         """The stream has ended: the workbook is read now. Asking again gives the same summary again."""
         if self._summary is None:
-            formulas = 0
-            if self._refusal is None:
-                formulas = self._read(bytes(self._held))
+            report = self._read(bytes(self._held)) if self._refusal is None else _Report()
             self._held.clear()
-            self._summary = self._summarised(formulas)
+            self._summary = self._summarised(report)
         return self._summary
 
-    def _summarised(self, formulas: int) -> RecordSummary:
+    def _summarised(self, report: _Report) -> RecordSummary:
         if self._refusal is not None:
             return RecordSummary(None, (self._refusal,), False, None, None, {self._refusal.rule: 1})
         found = self._rows.finish()
-        whole = replace(found, ends_inside_record=False, encoding="xlsx", delimiter=None, complete=True)
-        if not formulas:
-            return whole
+        counts = Counter(found.counts) + Counter({"FORMULA": report.formulas})
         return replace(
-            whole,
-            findings=by_line((_formulas(formulas), *found.findings)),
-            counts={**found.counts, "XLSX_FORMULAS": formulas},
-            warnings=found.warnings + formulas,
+            found,
+            findings=by_line((*map(_formula, report.cells), *found.findings)),
+            ends_inside_record=False,
+            encoding="xlsx",
+            delimiter=None,
+            counts=dict(sorted(counts.items())),
+            warnings=found.warnings + report.formulas,
+            complete=True,
         )
 
     def _refuse(self, code: str) -> None:
@@ -123,19 +143,18 @@ class XlsxCheck:
         self._refusal = Finding(1, None, None, None, code, sentence, remedy, "refuse")
         self._held.clear()
 
-    def _read(self, data: bytes) -> int:
-        """Gives the rows to their check. Number of cells that hold a formula."""
+    def _read(self, data: bytes) -> _Report:
+        """Gives the rows to their check."""
         wrong = _directory(data)
+        report = _Report(error=wrong)
         if wrong is None:
             with _one_at_a_time:
-                told = self._rows_from_reader(data)
-            wrong = told.get("error")
-            if wrong is None:
-                return int(told.get("formulas") or 0)
-        self._refuse(wrong if wrong in _WORDS else "XLSX_UNREADABLE")
-        return 0
+                report = self._rows_from_reader(data)
+        if report.error is not None:
+            self._refuse(report.error if report.error in _WORDS else "XLSX_UNREADABLE")
+        return report
 
-    def _rows_from_reader(self, data: bytes) -> dict[str, str | None]:
+    def _rows_from_reader(self, data: bytes) -> _Report:
         """What the reader says when it has ended, however it did."""
         arguments = map(str, (ROWS, COLUMNS, MEMORY_MIB, SECONDS))
         with subprocess.Popen(
@@ -157,7 +176,7 @@ class XlsxCheck:
                 ended = reader.wait()
             finally:
                 late.cancel()
-        return _report(said) if ended == 0 else {"error": "XLSX_UNREADABLE"}
+        return _Report.of(said) if ended == 0 else _Report(error="XLSX_UNREADABLE")
 
 
 class EitherCheck:
@@ -204,14 +223,6 @@ def _give(pipe: IO[bytes], data: bytes) -> None:
         return  # it ended early, which its exit status says
 
 
-def _report(said: bytes) -> dict[str, str | None]:
-    try:
-        told = json.loads(said.splitlines()[-1])
-    except (ValueError, IndexError):
-        return {"error": "XLSX_UNREADABLE"}
-    return told if isinstance(told, dict) else {"error": "XLSX_UNREADABLE"}
-
-
 def _directory(data: bytes) -> str | None:
     """The code of what is wrong with the workbook's parts, as its directory lists them; None if nothing is."""
     try:
@@ -229,10 +240,11 @@ def _directory(data: bytes) -> str | None:
     return None if "xl/workbook.xml" in names else "XLSX_NOT"
 
 
-def _formulas(number: int) -> Finding:
-    cells = "1 cell holds a formula" if number == 1 else f"{number:,} cells hold formulas"
+def _formula(cell: str) -> Finding:
+    letters = cell.rstrip("0123456789")
+    column, row = sum((ord(ch) - 64) * 26**at for at, ch in enumerate(reversed(letters))), int(cell[len(letters) :])
     return Finding(
-        1, None, None, None, "XLSX_FORMULAS",
-        f"In the workbook {cells}, which the receiver's spreadsheet would run; their last results were checked.",
-        "Copy the rows as values before you save.", "warn",
+        row, column, cell, None, "FORMULA",
+        f"Line {row}, column {column} ({cell}): the cell holds a formula, which the receiver's spreadsheet would run.",
+        "Copy the rows as values before you save; its last result was checked.", "warn",
     )  # fmt: skip

@@ -104,5 +104,7 @@ def test_a_refusal_by_a_field_is_told_by_line_column_and_remedy(here: SmallExcha
     why = {p.name: p.content().decode() for p in here.exchange.views.refused(here.visitor("p-essex-1"))}
     assert "DATE_EXCEL_SERIAL" in why["d.csv.why.txt"]
     assert "To mend it: Format the column as YYYY-MM-DD" in why["d.csv.why.txt"]
+    assert "POSTCODE_FORMAT, only warned of" in why["d.csv.why.txt"]
+    assert "DATE_EXCEL_SERIAL                1" in why["d.csv.why.txt"]
     assert "39886" not in why["d.csv.why.txt"] + why["d.csv.why.csv"]
     assert here.exchange.views.sent_deliveries("p-essex-1") == ()

@@ -77,7 +77,8 @@ def test_how_the_stream_was_split_is_of_no_matter() -> None:
 def test_a_formula_is_flagged() -> None:
     """Its last result is checked; the receiver's spreadsheet would run it."""
     summary = checked(workbook([HEADER, [*GOOD[:5], Formula("1+1", "CM1 1QH")]]))
-    assert (summary.counts, summary.warnings) == ({"XLSX_FORMULAS": 1}, 1)
+    assert (summary.counts, summary.warnings) == ({"FORMULA": 1}, 1)
+    assert [(f.cell, f.line, f.column) for f in summary.findings] == [("F2", 2, 6)]
 
 
 def test_two_sheets_with_something_in_them_are_refused_and_empty_ones_are_not() -> None:
