@@ -7,6 +7,7 @@ earlier revision.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 from sqlmodel import Session, col, select
 
@@ -36,7 +37,7 @@ from server.exchange.standing import can_answer, standing_at
 from server.policy.changes import judged
 from server.policy.lint import PolicyRefused, lint
 from server.policy.load import load_texts
-from server.policy.plan import Plan, plan
+from server.policy.plan import Consequence, Plan, plan
 from server.policy.revision import revision as revision_of
 from server.store import Tx
 from server.store.tables import ApprovalRow, InForceRow, ProposalRow, RevisionRow, SignatureRow
@@ -86,8 +87,20 @@ class Revisions:
         if by != OPERATOR:
             self._ground.person(by)
         with self._ground.store.reading() as session:
-            base = self._ground.in_force_at(session).policy
-            return plan(base, policy, standing_at(self._ground, session))
+            base = self._ground.in_force_at(session)
+            planned = plan(base.policy, policy, standing_at(self._ground, session))
+            return self._with_label(session, base, policy, planned)
+
+    def _with_label(self, session: Session, base: InForce, policy: PolicySet, planned: Plan) -> Plan:
+        """The plan, and what has to be renamed before it can be proposed."""
+        if planned.revision == base.revision:
+            return planned
+        try:
+            self.history.require_moved_label(session, base.policy, policy, planned.revision)
+        except Refused as refused:
+            told = Consequence("label", f"Before it can be proposed: {refused.sentence}")
+            return replace(planned, consequences=(*planned.consequences, told))
+        return planned
 
     def propose(self, files: Mapping[str, str], *, by: str) -> ProposalView:
         """Ask its approvers to agree to the set of these files. `by`: a person whose role has policy.propose.

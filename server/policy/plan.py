@@ -36,7 +36,7 @@ class Standing:
 
 @dataclass(frozen=True, slots=True)
 class Consequence:
-    """One thing that changes. `kind`: member, text, person, key, pair, due, retention, session, lint or also."""
+    """One thing that changes. `kind`: member, text, person, key, pair, due, retention, session, lint, label or also."""
 
     kind: str
     sentence: str
@@ -98,7 +98,7 @@ def plan(before: PolicySet, after: PolicySet, standing: Standing) -> Plan:
         *_members(before, after), *_text(before, after, standing.facts), *_people(before, after), *_keys(before, after),
         *_pairs(before, after, standing, wanted), *_due(before, after, standing.now),
         *_retention(before, after, standing), *_sessions(before, after, standing),
-        *_also(changes(before, after)), *_findings(old, new),
+        *_also(changes(before, after)), *_findings(old, new, before.document_sha256 != after.document_sha256),
     )  # fmt: skip
     return Plan(
         base=revision(before),
@@ -340,12 +340,20 @@ def _is_told(change: Change) -> bool:
             return False
 
 
-def _findings(old: Iterable[LintFinding], new: Iterable[LintFinding]) -> Iterator[Consequence]:
+def _findings(old: Iterable[LintFinding], new: Iterable[LintFinding], text: bool) -> Iterator[Consequence]:
+    """What lint finds now and did not, and the other way; several of one code in one sentence.
+
+    That signatures are of the earlier text is told where the text is: whoever approves the new one signs it.
+    """
     before, after = {_mark(f): f for f in old}, {_mark(f): f for f in new}
-    for mark in sorted(after.keys() - before.keys()):
-        yield Consequence("lint", f"New finding: {after[mark].code}: {after[mark].sentence}")
-    for mark in sorted(before.keys() - after.keys()):
-        yield Consequence("lint", f"No longer found: {before[mark].code}: {before[mark].sentence}")
+    gone, fresh = sorted(before.keys() - after.keys()), sorted(after.keys() - before.keys())
+    if text:
+        fresh = [mark for mark in fresh if mark[0] != "SIGNATURE_STALE"]
+    for words, marks in (("New finding", fresh), ("No longer found", gone)):
+        for code in dict.fromkeys(mark[0] for mark in marks):
+            said = [sentence for other, _, sentence in marks if other == code]
+            tail = f" And {len(said) - 1} more of this code." if said[1:] else ""
+            yield Consequence("lint", f"{words}: {code}: {said[0]}{tail}")
 
 
 def _mark(finding: LintFinding) -> tuple[str, str, str]:

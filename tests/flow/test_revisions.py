@@ -142,6 +142,14 @@ def test_r009_the_label_must_move_when_the_content_does(here: SmallExchange, fil
     assert proposed(here, files, MORE, label="2.1.10").label == "2.1.10"
 
 
+def test_r009_a_plan_says_that_the_label_has_to_move(here: SmallExchange, files: dict[str, str]) -> None:
+    """Before anybody proposes it; the plan is made all the same."""
+    lines = here.exchange.revisions.plan(changed(files, MORE, label="2.1.0"), by="operator").lines
+    assert lines[0] == "access.training_gate: deny -> warn."
+    assert lines[-1].startswith("Before it can be proposed: The content changed but policy.version is 2.1.0")
+    assert len(here.exchange.revisions.plan(changed(files, MORE), by="operator").lines) == len(lines) - 1
+
+
 def test_r009_the_agreement_s_version_must_move_when_its_text_does(here: SmallExchange, files: dict[str, str]) -> None:
     """The version stands for one text: not for the one before it, and not for any earlier one."""
     with pytest.raises(Refused, match=r"agreement\.version is still V2") as refused:

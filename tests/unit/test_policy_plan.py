@@ -321,7 +321,8 @@ def test_a_new_text_closes_nothing_that_its_approvers_sign() -> None:
     """The leads who approve it sign it, so that no pair closes for a stale signature."""
     told = sentences(TEXT["a title"])
     assert told[0].startswith("The text of the agreement changes: document ")
-    assert not any("closes" in line for line in told)
+    assert "signs the new" in told[1]
+    assert not any("closes" in line or "SIGNATURE_STALE" in line for line in told)
 
 
 def test_due_dates_to_come_are_told_and_no_past_ones() -> None:
