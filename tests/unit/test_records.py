@@ -14,6 +14,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from server.domain.agreement import ExchangeBasis
 from server.domain.findings import Finding, spreadsheet_cell
 from server.policy.load import load
 from server.records import Agreed, CsvCheck, NoInspection, RecordSummary, check_for
@@ -130,6 +131,36 @@ def test_r028_each_exchange_has_its_own_columns() -> None:
         ("COLUMN_NOT_IN_AGREEMENT", 5)
     ]
     assert refused("year11-residents", "given_name,family_name,dob,upn") == []
+
+
+def judged(header: str, row: str, *, gateways: tuple[str, ...] | None = None) -> list[tuple[str, str, int | None]]:
+    """Rule, severity and column of what is said of one row of row A1, under other gateways if some are given."""
+    exchange = POLICY.exchange_by_id["post16-destinations"]
+    if gateways is not None:
+        exchange = exchange.model_copy(update={"lawful_basis": ExchangeBasis(article6=("6(1)(e)",), gateways=gateways)})
+    check = check_for(POLICY, exchange, "kent", "a.csv", date(2026, 12, 7))
+    check.feed(f"given_name,family_name,dob,activity_code,{header}\r\nAster,Example,{row}\r\n".encode())
+    return [(finding.rule, finding.severity, finding.column) for finding in check.finish().findings]
+
+
+def test_r021_the_shipped_agreement_is_about_13_to_25_year_olds() -> None:
+    """Clause 2, row A1: 12 is refused; 22 without the flag is said; 22 with it passes."""
+    assert judged("lddd_flag", "2014-05-01,330,N") == [("AGE_OUTSIDE", "refuse", 3)]
+    assert judged("lddd_flag", "2004-05-01,330,N") == [("AGE_NEEDS_LDD", "warn", 3)]
+    assert judged("lddd_flag", "2004-05-01,330,Y") == []
+
+
+def test_r035_is_judged_by_the_gateways_that_the_exchange_cites() -> None:
+    """The DWP's data goes under section 17, which covers it; without that gateway the row is refused."""
+    assert judged("source", "2009-05-01,330,dwp") == []
+    assert judged("source", "2009-05-01,330,dwp", gateways=("esa2008-s10",)) == [("DWP_WITHOUT_GATEWAY", "refuse", 5)]
+    assert judged("source", "2009-05-01,330,school", gateways=("esa2008-s10",)) == []
+
+
+def test_r042_a_withheld_row_is_refused_at_the_cell_that_must_be_empty() -> None:
+    """Of such a row the phone number may not be filled; the code, which others must have, is empty."""
+    assert judged("withheld,phone_1", "2009-05-01,,Y,01632 960123") == [("WITHHELD", "refuse", 6)]
+    assert judged("withheld,phone_1", "2009-05-01,,Y,") == []
 
 
 def test_a_duplicate_column_is_told_with_both_places() -> None:
