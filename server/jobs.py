@@ -27,7 +27,7 @@ class Jobs:
     def __init__(self, exchange: Exchange) -> None:
         self._exchange = exchange
         # One thread each, so that a tick that waits for the database never holds up another.
-        self._threads = ThreadPoolExecutor(6, thread_name_prefix="jobs")
+        self._threads = ThreadPoolExecutor(len(exchange.duties) + 2, thread_name_prefix="jobs")
         # The defaults go in as `job_defaults`: APScheduler 3.11 ignores them as keywords and drops late jobs.
         self._scheduler = AsyncIOScheduler(
             timezone="UTC", job_defaults={"misfire_grace_time": None, "coalesce": True, "max_instances": 1}

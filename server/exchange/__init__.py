@@ -142,6 +142,7 @@ class Exchange:
             "refusals": self._refusals.say_unsaid,
             "approvals": self.ad_hoc.end_due,
             "renewals": self.renewals.remind_due,
+            "signatures": self.signing.ask_unsigned,
         }
 
     def tick(self) -> None:

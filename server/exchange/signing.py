@@ -16,7 +16,7 @@ from server.domain.schedule import day_words, in_words
 from server.exchange.delivery import Outcome
 from server.exchange.ground import Ground
 from server.store import Tx
-from server.store.tables import SignatureRow
+from server.store.tables import NoticeRow, SignatureRow
 
 STATES = {
     "block_missing": "not signed: the document has no signature block for it",
@@ -54,6 +54,8 @@ class Signing:
 
     def __init__(self, ground: Ground) -> None:
         self._ground = ground
+        self._asked: tuple[str, frozenset[str]] | None = None
+        """The revision, and the members that had left, for which everybody is asked."""
 
     def document(self, person_id: str) -> DocumentView:
         """The text in force, every member's signature, and the button for whoever may sign. Raises Missing."""
@@ -105,6 +107,47 @@ class Signing:
             changed=True,
         )
 
+    def ask_unsigned(self) -> int:
+        """Ask the leads of every member whose signature of the text in force is missing or stale, once a text each.
+
+        However often this is called, by however many processes; how many people were new.
+        """
+        in_force, left = self._ground.in_force, self._ground.facts.left
+        if self._asked == (in_force.revision, left):
+            return 0
+        with self._ground.store.reading() as session:
+            new = self._unasked(session, in_force.policy)
+        if new:
+            with self._ground.transaction() as tx:
+                policy = self._ground.in_force_at(tx.session).policy
+                new = self._unasked(tx.session, policy)
+                for member in {person.member: None for person in new}:
+                    self._ask(tx, policy, member, [person for person in new if person.member == member])
+        self._asked = (in_force.revision, left)
+        return len(new)
+
+    def _unasked(self, session: Session, policy: PolicySet) -> list[Person]:
+        """Leads who could sign for a member that has to, and have no notice about this text yet."""
+        gone = self._ground.facts_at(session).left
+        open_ = {s.member for s in states(session, policy) if s.state not in {"signed", "withdrawn"}} - gone
+        thread = thread_of(policy.document_sha256)
+        told = session.exec(select(NoticeRow.person).where(col(NoticeRow.thread) == thread)).all()
+        return [p for p in policy.people if p.member in open_ and signs(policy, p) and p.id not in told]
+
+    def _ask(self, tx: Tx, policy: PolicySet, member_id: str, people: list[Person]) -> None:
+        text, member = policy.document_sha256, self._ground.member(member_id)
+        about = tx.record(Event("agreement.signature-asked", "exchange", (), {"document": text, "member": member_id}))
+        told = {
+            "member": member.called, "version": policy.agreement.version, "document": text[:12],
+            "stale": _state(tx.session, policy, member).state == "stale",
+        }  # fmt: skip
+        for lead in people:
+            notice = self._ground.notices.notice(
+                "sign", person=lead.id, member=member_id, thread=thread_of(text), facts=told, tone="attention",
+                shown=(("Document", text),), buttons=(self._button(policy, lead),),
+            )  # fmt: skip
+            tx.notify(notice, about=about)
+
     def _require(self, session: Session, policy: PolicySet, person: Person) -> None:
         if not signs(policy, person):
             raise Forbidden("Only a governance lead signs the agreement for their organisation.")
@@ -130,7 +173,7 @@ class Signing:
         }
         for lead in policy.people_of(member.id, "governance_lead"):
             notice = self._ground.notices.notice(
-                "signed", person=lead.id, member=member.id, thread=f"agreement:{text[:12]}", facts=told, tone="good",
+                "signed", person=lead.id, member=member.id, thread=thread_of(text), facts=told, tone="good",
                 shown=(("Document", text),),
             )  # fmt: skip
             tx.notify(notice, about=about)
@@ -138,6 +181,11 @@ class Signing:
     def _button(self, policy: PolicySet, person: Person) -> Button:
         name = self._ground.called(person.member)
         return Button("sign-agreement", f"Sign for {name}", policy.document_sha256, "primary")
+
+
+def thread_of(text: str) -> str:
+    """One notice a person for each text: asked to sign it, then signed."""
+    return f"agreement:{text[:12]}"
 
 
 def signs(policy: PolicySet, person: Person) -> bool:

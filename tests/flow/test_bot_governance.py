@@ -195,6 +195,28 @@ async def test_the_desk_signs_exactly_the_text_whose_hash_it_shows(stale: tuple[
     assert small.kinds().count("agreement.signed") == 1
 
 
+def test_a_lead_whose_signature_is_stale_is_asked_once_a_text(stale: tuple[SmallExchange, str]) -> None:
+    """Both of Kent's leads and nobody else's; their notice becomes what was signed; nothing is asked again."""
+    small, text = stale
+    for _ in range(3):
+        small.exchange.tick()
+        small.exchange.signing.ask_unsigned()
+
+    def asked() -> dict[str, tuple[str, ...]]:
+        found: dict[str, tuple[str, ...]] = {}
+        for person in small.exchange.policy.people:
+            for view in small.exchange.views.notices(person.id):
+                if view.notice.thread.startswith("agreement:"):
+                    found[person.id] = tuple(button.label for button in view.notice.buttons)
+        return found
+
+    assert asked() == {"g-kent": ("Sign for Kent",), "g-kent-2": ("Sign for Kent",)}
+    small.exchange.signing.sign("g-kent-2", text, via="test")
+    small.exchange.tick()
+    assert asked() == {"g-kent": (), "g-kent-2": ()}
+    assert small.kinds().count("agreement.signature-asked") == 1
+
+
 async def test_slack_signs_exactly_the_text_whose_hash_it_shows(stale: tuple[SmallExchange, str]) -> None:
     """/safehand agreement shows it with the button; the question shows the whole hash again; pressed again: signed."""
     small, text = stale
