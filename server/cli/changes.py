@@ -40,7 +40,7 @@ def plan(directory: Directory = None, data: Data = None) -> None:
     with opened(settings_for(data)) as exchange:
         planned = exchange.revisions.plan(texts, by=_OPERATOR)
         typer.echo(f"Version {planned.label}, revision {planned.revision[:12]}, in the place of {planned.base[:12]}:")
-        for line in planned.lines or ("Nothing changes.",):
+        for line in planned.lines or ("Nothing changes but the label.",):
             typer.echo(f"  {line}")
         typer.echo(f"What it is: {planned.class_words}. It needs {planned.needs_words}.")
         for finding in planned.errors:

@@ -96,7 +96,7 @@ def schedule(
     ] = False,
     data: Data = None,
 ) -> None:
-    """Print when every exchange is due, month by month.
+    """Print when every exchange is due, month by month. Without DIR it is the policy in force.
 
     Example: safehand policy explain schedule policies/ccis-v2 --readings --year 2026-27
     """
@@ -105,8 +105,14 @@ def schedule(
     from server.policy.load import load
     from server.policy.timetable import readings, timetable
 
-    policy = load(_chosen(directory, data))
-    begins = _year(year) if year else sharing_year(london_day(datetime.now(UTC)))
+    settings = settings_for(data)
+    folder = directory or settings.policies
+    if folder is not None:
+        policy, today = load(folder), london_day(datetime.now(UTC))
+    else:
+        with opened(settings) as exchange:
+            policy, today = exchange.policy, london_day(exchange.now())
+    begins = _year(year) if year else sharing_year(today)
     lines = [*timetable(policy, begins), *(readings(policy, begins) if with_readings else ())]
     typer.echo("\n".join(lines))
 
