@@ -36,6 +36,12 @@ class Refused(SafehandError):
     code = "REFUSED"
 
 
+class NotWritable(Refused):
+    """No row of the agreement leads to this place: to a client it is as if writing there were not permitted (R-027)."""
+
+    code = "PLACE_UNKNOWN"
+
+
 class Busy(SafehandError):
     """Something that the exchange needs is away for now (disk, database, gpg): try again."""
 

@@ -8,6 +8,8 @@ from datetime import datetime
 from enum import StrEnum
 
 Path = tuple[str | int, ...]
+TOLD = 3
+"""How many reasons are told in one sentence to whoever tried."""
 
 
 class Act(StrEnum):
@@ -70,14 +72,14 @@ class Decision:
 
     @property
     def sentence(self) -> str:
-        """What a person is told: the first failing rule, and how many more there are."""
+        """What a person is told: the first failing rules, and how many more there are."""
         if self.permit:
             return "Permitted."
         if not self.reasons:
             return "Denied: no rule permits it."
-        more = len(self.reasons) - 1
-        tail = f" ({more} more reason{'s' if more > 1 else ''}: safehand access explain)" if more else ""
-        return self.reasons[0].sentence + tail
+        more = len(self.reasons) - TOLD
+        tail = f" ({more} more reason{'s' if more > 1 else ''}: safehand access explain)" if more > 0 else ""
+        return " ".join(rule.sentence for rule in self.reasons[:TOLD]) + tail
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from server.domain import guard
 from server.domain.agreement import EVERYONE, Exchange, PolicySet
-from server.domain.errors import Refused
+from server.domain.errors import NotWritable, Refused
 from server.domain.schedule import Period
 
 OTHER_DOCUMENTS = frozenset(
@@ -36,15 +36,18 @@ class Address:
 
 
 def resolve(policy: PolicySet, sender: str, folder: tuple[str, ...], name: str) -> Address:
-    """The address of this path for this member. Raises Refused that says which part is wrong."""
+    """The address of this path for this member. Raises Refused that says which part is wrong.
+
+    NotWritable where the agreement has no such exchange, period or member.
+    """
     if len(folder) not in {2, 3}:
-        raise Refused(WHERE, code="PLACE_UNKNOWN")
+        raise NotWritable(WHERE)
     exchange = policy.exchange(folder[0])
     if exchange is None:
-        raise Refused(f"There is no exchange of that name; there are {_listed(policy)}.", code="EXCHANGE_UNKNOWN")
+        raise NotWritable(f"There is no exchange of that name; there are {_listed(policy)}.", code="EXCHANGE_UNKNOWN")
     period = Period.parse(folder[1])
     if period is None:
-        raise Refused("The period is a month, written like 2026-11.", code="PERIOD_UNKNOWN")
+        raise NotWritable("The period is a month, written like 2026-11.", code="PERIOD_UNKNOWN")
     member = folder[2] if len(folder) == 3 else _member_named(name)
     if guard.is_nil(name) and len(folder) == 2:
         member = EVERYONE
@@ -54,7 +57,7 @@ def resolve(policy: PolicySet, sender: str, folder: tuple[str, ...], name: str) 
         others = tuple(m.id for m in policy.members if m.id != sender and policy.takes_part(m.id, exchange))
         return Address(exchange, period, folder[2] if len(folder) == 3 else "", others)
     if policy.member(member) is None:
-        raise Refused(f"There is no member of that name. {WHERE}", code="MEMBER_UNKNOWN")
+        raise NotWritable(f"There is no member of that name. {WHERE}", code="MEMBER_UNKNOWN")
     return Address(exchange, period, folder[2] if len(folder) == 3 else "", (member,))
 
 

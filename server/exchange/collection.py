@@ -78,7 +78,7 @@ class Collection:
             policy, facts = self._ground.in_force_at(session).policy, self._ground.facts_at(session)
         deed = Deed(Act.READ, visitor.person.id, self._ground.now(), recipient=row.recipient, facts=facts)
         if not decide(policy, deed).permit or visitor.put_only or row.status not in VISIBLE or packets is None:
-            raise Missing()
+            raise Missing("There is no such delivery.")
         return consignment, packets
 
     # -- ends of deliveries

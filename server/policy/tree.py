@@ -277,4 +277,21 @@ def label(root: Node, loc: Loc) -> str:
 
 def places(root: Node) -> dict[str, Place]:
     """Dotted path -> where it is written, for everything in the tree."""
-    return {label(root, loc): node.at for loc, node in walk(root)}
+    found: dict[str, Place] = {}
+    below: list[tuple[str, Node]] = [("", root)]
+    while below:
+        path, node = below.pop()
+        for word, child in _named(node):
+            inner = f"{path}.{word}" if path else word
+            found[inner] = child.at
+            below.append((inner, child))
+    return found
+
+
+def _named(node: Node) -> Iterator[tuple[str, Node]]:
+    """The children, each by the word that `label` has for it."""
+    if isinstance(node, Keyed):
+        yield from node.items.items()
+    if isinstance(node, Listed):
+        for number, item in enumerate(node.items):
+            yield name_of(item) or str(number), item

@@ -18,7 +18,7 @@ from typing import Any, Protocol
 import asyncssh
 import structlog
 
-from server.domain.errors import Forbidden, Missing, Refused, SafehandError
+from server.domain.errors import Forbidden, Missing, NotWritable, Refused, SafehandError
 from server.sftp import wire
 from server.sftp.files import Handle, Upload
 from server.sftp.mailbox import Mailbox
@@ -286,7 +286,7 @@ class Channel(asyncssh.SSHServerSession[bytes]):
             self._say(refusal.sentence)
         if file is not None:
             file.said = refusal
-        denied = isinstance(refusal, Forbidden)
+        denied = isinstance(refusal, Forbidden | NotWritable)
         return _problem(wire.PERMISSION_DENIED if denied else wire.FAILURE, refusal.sentence)
 
     def _failed(self, failure: Exception) -> Answer:

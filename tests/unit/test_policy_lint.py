@@ -156,6 +156,7 @@ MEMBERS: list[tuple[str, str, str, Edits, str]] = [
     ("EMAIL_SYNTAX", "error", "members/kent", {f"{KENT}.dpo": "dpo@@kent.example.org"}, "dpo@@kent"),
     ("EMAIL_DOMAIN_UNEXPECTED", "warn", "people/p-kent-1",
      {f"{KENT}.domains": ["kent.example.org"], "people.p-kent-1.email": "dm@trust.example.org"}, "dm@trust"),
+    ("EMAIL_DOMAIN_OF_ANOTHER_MEMBER", "error", "people/p-kent-1", {"people.p-kent-1.member": "essex"}, "dm@kent"),
     ("LA_REPRESENTED_TWICE", "error", "members/london-east/316", {f"{KENT}.represents.0.la": "316"}, '"316"'),
     ("REPRESENTATION_WITHOUT_INSTRUMENT", "warn", "members/medway/887",
      {"members.medway.represents.0.instrument": GONE}, '"887"'),

@@ -16,7 +16,7 @@ import asyncssh
 import pytest
 
 from server.domain.agreement import Member, Person
-from server.domain.errors import Busy, Missing, Refused, SafehandError
+from server.domain.errors import Busy, Missing, NotWritable, Refused, SafehandError
 from server.exchange.sessions import TurnedAway, Visitor
 from server.sftp import limits, wire
 from server.sftp.listener import Listener
@@ -138,7 +138,7 @@ class AnExchange:
 
     def open(self, visitor: Visitor, folder: tuple[str, ...], name: bytes, *, resume: bool, append: bool) -> AnArrival:
         if folder[0] != "trial":
-            raise Refused("There is no exchange of that name.")
+            raise NotWritable("There is no exchange of that name.")
         arrival = AnArrival(folder, name, room=self.room)
         self.arrivals.append(arrival)
         self.log.append(("open", name, resume, append))
@@ -641,6 +641,15 @@ async def test_the_mailbox_is_listed_as_it_is(world: World) -> None:
             await sftp.mkdir("/outbox/trial/2026-11/kent")
         with pytest.raises(asyncssh.SFTPPermissionDenied):
             await sftp.rmdir("/outbox")
+
+
+async def test_r027_a_put_to_a_place_that_the_agreement_does_not_have_is_permission_denied(world: World) -> None:
+    """`put` to /outbox/other/… : permission denied, with the sentence, and no file appears."""
+    async with world.client() as client:
+        path, flags = wire.text(b"/outbox/other/2026-11/kent/a.csv"), (26).to_bytes(4, "big")
+        code, sentence = await client.status(wire.OPEN, path, flags, bytes(4))
+    assert (code, sentence) == (wire.PERMISSION_DENIED, "There is no exchange of that name.")
+    assert not world.exchange.files
 
 
 async def test_what_was_sent_shows_the_size_that_the_client_sent(world: World) -> None:

@@ -24,6 +24,16 @@ def _addresses(desk: Desk) -> Iterator[LintFinding]:
         domain = re.sub(r"[\s,;]", "", address.rpartition("@")[2]).strip(".").casefold()
         if owner is None or not owner.domains or any(_within(domain, wanted) for wanted in owner.domains):
             continue
+        other = next((m for m in desk.policy.members if any(_within(domain, each) for each in m.domains)), None)
+        if other is not None and path[0] == "people":
+            yield desk.finding(
+                "EMAIL_DOMAIN_OF_ANOTHER_MEMBER",
+                "error",
+                path,
+                f"{path[1]} is named for {owner.called} and writes from {other.called}'s domain.",
+                f"Name them under {other.id}, or give the address that they have at {owner.called}.",
+            )
+            continue
         yield desk.finding(
             "EMAIL_DOMAIN_UNEXPECTED",
             "warn",
