@@ -10,7 +10,7 @@ from server.records.row_rules import RowFault
 from server.records.rows import RECORD_LIMIT, Rows
 from server.records.table import Table
 
-BATCH = 48 * 1024
+BATCH = 128 * 1024
 """Bytes of whole rows that are worth a look."""
 _LOST = RECORD_LIMIT + 200_000
 """Bytes of one record behind which it is not kept: `Rows` has refused it, or will when its width is known."""

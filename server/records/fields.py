@@ -11,6 +11,7 @@ import unicodedata
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import date
 from functools import partial
+from typing import Protocol
 
 from server.domain.agreement import Column
 from server.domain.findings import Severity
@@ -125,18 +126,64 @@ _INTERNATIONAL = re.compile(r"\+(?:44[1-35789]\d{8,9}|(?!44)[1-9]\d{6,13})", re.
 _EMAIL = re.compile(r"[^\s@]+@[^\s@.,;]+(?:\.[^\s@.,;]+)+")
 
 
+class Quick(Protocol):
+    """A look that tells values that are surely right; of the others nothing is said."""
+
+    def all(self, values: Sequence[str]) -> bool:
+        """Whether each value is empty or surely right."""
+
+    def one(self, value: str) -> bool:
+        """Whether this value is surely right."""
+
+
+class Pattern:
+    """A pattern that matches no line break, over a whole column in one go."""
+
+    __slots__ = ("_one", "_whole")
+
+    def __init__(self, pattern: str) -> None:
+        self._one = re.compile(pattern, re.ASCII)
+        self._whole = re.compile(rf"(?:(?:{pattern})?+\n)*+", re.ASCII)
+
+    def all(self, values: Sequence[str]) -> bool:
+        """Whether each value is empty or matches."""
+        text = "\n".join(values) + "\n"
+        return self._whole.fullmatch(text) is not None and text.count("\n") == len(values)
+
+    def one(self, value: str) -> bool:
+        """Whether this value matches."""
+        return self._one.fullmatch(value) is not None
+
+
+class Ulns(Pattern):
+    """Ten digits with the right check digit."""
+
+    __slots__ = ()
+
+    def __init__(self) -> None:
+        super().__init__("[1-9][0-9]{9}")
+
+    def all(self, values: Sequence[str]) -> bool:
+        """Whether each value is empty or a valid ULN."""
+        return super().all(values) and ulns_ok([value for value in values if value])
+
+    def one(self, value: str) -> bool:
+        """Whether this value is a valid ULN."""
+        return uln_ok(value)
+
+
 _SEVERITY: Mapping[str | None, Severity | None] = {"reject": "refuse", "warn": "warn", None: None}
 
 
 class Field:
     """One column of the file at hand: tells the values that break its rule."""
 
-    __slots__ = ("_clean", "_empty", "_judge", "_known", "_many", "_severity", "_strict", "column")
+    __slots__ = ("_empty", "_judge", "_known", "_many", "_quick", "_severity", "_strict", "column")
 
-    def __init__(self, column: Column, judge: Judge, clean: Callable[[Sequence[str]], bool] | None = None) -> None:
-        """`clean` says of a whole column that it is right; where it says no, `judge` looks at each distinct value."""
+    def __init__(self, column: Column, judge: Judge, quick: Quick | None = None) -> None:
+        """`judge` looks at each distinct value of which `quick` does not say that it is right."""
         self.column = column
-        self._judge, self._clean = judge, clean
+        self._judge, self._quick = judge, quick
         self._severity = _SEVERITY[column.severity]
         must = column.filled or (column.required and column.type in {"person_name", "date_of_birth"})
         self._empty = EMPTY.at(self._severity) if must else None
@@ -150,7 +197,7 @@ class Field:
         if self._many and self._is_clean(values):
             return {}
         new = set(values)
-        self._many = self._clean is not None and len(new) * 3 > len(values)
+        self._many = self._quick is not None and len(new) * 3 > len(values)
         if not self._many:
             new -= self._known
             if not new:
@@ -158,13 +205,14 @@ class Field:
             if self._is_clean(tuple(new)):
                 self._remember(new)
                 return {}
-        found = {value: fault for value in new if (fault := self.fault(value)) is not None}
+        sure = self._quick.one if self._quick is not None else _never
+        found = {value: fault for value in new if not sure(value) and (fault := self.fault(value)) is not None}
         self._remember(new.difference(found))
         return found
 
     def _is_clean(self, values: Sequence[str]) -> bool:
         """Whether one look tells that all are right."""
-        return self._clean is not None and (self._empty is None or "" not in values) and self._clean(values)
+        return self._quick is not None and (self._empty is None or "" not in values) and self._quick.all(values)
 
     def _remember(self, right: set[str]) -> None:
         if len(self._known) + len(right) > _KNOWN:
@@ -183,35 +231,28 @@ class Field:
         return fault.at(self._severity) if fault else None
 
 
-def matching(pattern: str) -> Callable[[Sequence[str]], bool]:
-    """Whether each value of a column is empty or matches the pattern, which matches no line break."""
-    whole = re.compile(rf"(?:(?:{pattern})?+\n)*+", re.ASCII)
-
-    def clean(values: Sequence[str]) -> bool:
-        text = "\n".join(values) + "\n"
-        return whole.fullmatch(text) is not None and text.count("\n") == len(values)
-
-    return clean
+def _never(value: str) -> bool:
+    return False
 
 
 def field_for(column: Column, codes: Iterable[str], day: date) -> Field:
     """The field of an agreed column; `codes`: those of its list; `day`: the day on which the exchange is due."""
     limit, listed = column.max, frozenset(codes)
     first, more = rf"[{_LETTER}]", rf"[{_LETTER} '’.\-]"
-    seen = rf"(?![=+\-@])[{_SEEN}]{{1,{limit}}}"
-    text = (partial(_text, limit), matching(seen))
+    seen = rf"(?! *(?:[=+\-@\n]|\Z))[{_SEEN}]{{1,{limit}}}"
+    text = (partial(_text, limit), Pattern(seen))
     phone = r"(?:0|\+44 ?)[1-35789](?: ?[0-9]){8,9}"
     mail = r"[A-Za-z0-9_][A-Za-z0-9_.%+'\-]{0,90}@[A-Za-z0-9\-]{1,60}(?:\.[A-Za-z0-9\-]{1,60}){1,4}"
-    kinds: Mapping[str, tuple[Judge, Callable[[Sequence[str]], bool] | None]] = {
-        "person_name": (partial(_name, limit), matching(rf"{first}{more}{{0,{limit - 1}}}")),
-        "address": (partial(_address, limit), matching(seen)),
-        "postcode": (_postcode, matching(rf"(?!ZZ99){_POSTCODE}")),
-        "uln": (_uln, _clean_ulns(matching("[1-9][0-9]{9}"))),
+    kinds: Mapping[str, tuple[Judge, Quick | None]] = {
+        "person_name": (partial(_name, limit), Pattern(rf"{first}{more}{{0,{limit - 1}}}")),
+        "address": (partial(_address, limit), Pattern(seen)),
+        "postcode": (_postcode, Pattern(rf"(?!ZZ99){_POSTCODE}")),
+        "uln": (_uln, Ulns()),
         "upn": (_upn, None),
         "date_of_birth": (partial(_date, "date_of_birth", column.name, day), None),
         "date": (partial(_date, "date", column.name, day), None),
-        "phone": (_phone, matching(phone)),
-        "email": (_email, matching(mail)),
+        "phone": (_phone, Pattern(phone)),
+        "email": (_email, Pattern(mail)),
         "code": (partial(_code, listed, "refuse" if column.required else "warn"), None),
         "establishment": text,
         "text": text,
@@ -223,12 +264,8 @@ def field_for(column: Column, codes: Iterable[str], day: date) -> Field:
         "flag": (partial(_one_of, frozenset("YN"), FLAG_UNKNOWN), None),
         "source": (partial(_one_of, listed or SOURCES, SOURCE_UNKNOWN), None),
     }
-    judge, clean = kinds[column.type]
-    return Field(column, judge, clean)
-
-
-def _clean_ulns(shape: Callable[[Sequence[str]], bool]) -> Callable[[Sequence[str]], bool]:
-    return lambda values: shape(values) and ulns_ok([value for value in values if value])
+    judge, quick = kinds[column.type]
+    return Field(column, judge, quick)
 
 
 # ---------------------------------------------------------------- judges

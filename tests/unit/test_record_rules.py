@@ -346,7 +346,7 @@ def a_large_file(chance: random.Random) -> tuple[bytes, list[int]]:
     """Some thousand rows with line breaks, quotes, blank lines and odd rows; the lines whose code is wrong."""
     end = chance.choice(["\n", "\r\n"])
     out, line, wrong = [",".join(NAMES) + end], 2, []
-    for _ in range(2500):
+    for _ in range(6000):
         kind = chance.random()
         if kind < 0.01:
             out.append(end)
