@@ -259,11 +259,14 @@ class Desk:
         person, policy = session.person.id, self._exchange.policy
         view = await self._threads.run(self._exchange.signing.document, person)
         review = await self._threads.run(self._exchange.reviews.under_way, person)
+        gone = {left.member: left.words for left in await self._threads.run(self._exchange.departures.all)}
+        left = {member.called: gone[member.id] for member in policy.members if member.id in gone}
         return self._page(
             "agreement.html",
             session,
             request=request,
             view=view,
+            states=[(member, left.get(member, words)) for member, words in view.states],
             columns=COLUMNS,
             agreement=policy.agreement,
             own=next((words for member, words in view.states if member == session.member.called), ""),

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 
 from bot.conversation.answer import Account, Reply
 from server.domain.delivery import Status
 from server.domain.errors import SafehandError
+from server.domain.notice import Button
 from server.exchange import Exchange
 from server.exchange.views import DeliveryView
 
@@ -27,6 +28,7 @@ HELP = (
 SHOWN = 10
 ANSWERED = 3
 """How many proposals are shown with buttons at a time."""
+_ANSWERS = frozenset({"approve-ad-hoc", "refuse-ad-hoc"})
 _WAITING = frozenset({Status.AVAILABLE, Status.COLLECTED, Status.QUERIED})
 _UNDER_WAY = frozenset({Status.SENT, Status.HELD, Status.AVAILABLE, Status.COLLECTED, Status.QUERIED})
 
@@ -82,14 +84,34 @@ class Words:
             return Reply(HOW_TO_LINK, "attention")
         views, review = self._exchange.views, self._exchange.reviews.under_way(person_id)
         about = [f"The agreement is {review.words}"] if review else []
+        decisions, buttons = self._to_decide(person_id)
         received = [view for view in views.received(person_id) if view.status in _WAITING]
         sent = [view for view in views.sent_deliveries(person_id) if view.status in _UNDER_WAY]
-        if not received and not sent:
-            nothing = "Nothing waits for you, and everything you sent is acknowledged."
-            return Reply("\n".join([*about, nothing]), "info" if about else "good")
-        lines = about + _lines("For you", received, lambda view: f"from {view.sender_name}")
-        lines += _lines("Sent by you", sent, lambda view: f"to {view.recipient_name}")
-        return Reply("\n".join(lines))
+        lines = [*about, *decisions]
+        lines += _lines("For you", received, lambda view: f"from {view.sender_name}")
+        lines += _lines("Sent", sent, lambda view: f"to {view.recipient_name}")
+        if received or sent or decisions:
+            return Reply("\n".join(lines), buttons=buttons)
+        nothing = "Nothing waits for you, and everything you sent is acknowledged."
+        return Reply("\n".join([*about, nothing]), "info" if about else "good")
+
+    def _to_decide(self, person_id: str) -> tuple[list[str], tuple[Button, ...]]:
+        """Proposals and files outside the schedule that wait for this person's answer, and its buttons."""
+        revisions = self._exchange.revisions
+        changes = revisions.proposals(person_id) if revisions.concern(person_id) else ()
+        lines, buttons = [], []
+        for view in changes:
+            if any(button.style == "primary" for button in view.buttons):
+                lines.append(f"{view.id}, version {view.label} of the policy: {view.needs_words}")
+                buttons += _named(view.buttons)
+        for delivery in self._exchange.views.sent_deliveries(person_id):
+            mine = [button for button in delivery.buttons if button.verb in _ANSWERS]
+            if mine:
+                to = f"{delivery.consignment} to {delivery.recipient_name}"
+                lines.append(f"{to}, {delivery.exchange_title}: {delivery.words}")
+                buttons += _named(mine)
+        shown = [*lines[:SHOWN], *([f"and {len(lines) - SHOWN} more"] if len(lines) > SHOWN else [])]
+        return (["To decide:", *shown] if lines else []), tuple(buttons[: 2 * ANSWERED])
 
     def _as_person(self, account: Account, answer: Callable[[str], Reply]) -> Reply:
         person_id = self.who(account)
@@ -116,9 +138,7 @@ class Words:
             lines += [view.needs_words]
         if len(views) > ANSWERED:
             lines += [f"And {len(views) - ANSWERED} more, on the desk."]
-        buttons = (
-            replace(button, label=f"{button.label} {view.id}") for view in views[:ANSWERED] for button in view.buttons
-        )
+        buttons = [button for view in views[:ANSWERED] for button in _named(view.buttons)]
         return Reply("\n".join(lines), "attention", buttons=tuple(buttons))
 
     def _agreement(self, person_id: str) -> Reply:
@@ -129,6 +149,11 @@ class Words:
         lines += [f"{member}: {words}" for member, words in view.states]
         buttons = (*view.buttons, *(review.buttons if review else ()))
         return Reply("\n".join(lines), "attention" if view.buttons else "info", buttons=buttons)
+
+
+def _named(buttons: Iterable[Button]) -> list[Button]:
+    """Buttons that stand beside those of other things: each says what it is about."""
+    return [replace(button, label=f"{button.label} {button.subject}") for button in buttons]
 
 
 def _lines(title: str, found: list[DeliveryView], partner: Callable[[DeliveryView], str]) -> list[str]:

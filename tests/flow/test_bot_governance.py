@@ -331,6 +331,8 @@ async def test_the_lead_of_a_member_that_left_attests_on_the_desk(stale: tuple[S
     small.exchange.departures.leave("medway", by="a-essex-1")
     async with the_desk(small, "g-medway") as front:
         await front.text("Medway", "left")
+        async with a_browser(small, "g-kent") as client:
+            assert "Left; it attests the destruction" in (await client.get("/desk/agreement")).text
         done = await front.button("Medway: left", "All destroyed")
         assert "You attested" in await done()
         assert await front.labels("Medway: left") == []
@@ -360,3 +362,19 @@ async def test_who_has_a_desk_and_no_mailbox_links_their_chat(small: SmallExchan
         small.exchange.people.suspend("g-thurrock", by="operator")
         said = (await front.send(slack.command(front.user, "status"))).json()["text"]
         assert "not linked" in said
+
+
+async def test_status_says_what_waits_for_a_decision(small: SmallExchange, gpg_person: MakeGpgPerson) -> None:
+    """A proposal and a file outside the schedule, with their buttons; nothing of it for whoever decides neither."""
+    async with the_slack(small, "g-essex") as front:
+        assert isinstance(front, SlackFront)
+        proposal = await asyncio.to_thread(proposed, small, gpg_person)
+        consignment = await asyncio.to_thread(asked_for, small)
+        said = (await front.send(front.slack.command(front.user, "status"))).json()
+        assert "To decide:" in said["text"] and proposal in said["text"] and consignment in said["text"]
+        labels = Message("D", "1", said["text"], said["blocks"]).buttons
+        assert {f"Approve {proposal}", f"Refuse {proposal}", f"Approve {consignment}"} <= set(labels)
+    async with the_slack(small, "p-kent-1") as front:
+        assert isinstance(front, SlackFront)
+        said = (await front.send(front.slack.command(front.user, "status"))).json()
+        assert "To decide" not in said["text"] and "blocks" not in said
