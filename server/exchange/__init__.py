@@ -143,6 +143,7 @@ class Exchange:
             "approvals": self.ad_hoc.end_due,
             "renewals": self.renewals.remind_due,
             "signatures": self.signing.ask_unsigned,
+            "departures": self.departures.remind,
         }
 
     def tick(self) -> None:

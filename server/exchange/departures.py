@@ -19,7 +19,9 @@ from server.exchange.people import OPERATOR
 from server.exchange.signing import signs
 from server.exchange.standing import can_answer
 from server.store import Tx
-from server.store.tables import ChatLinkRow, CodeRow, DepartureRow, DeskSessionRow, SuspensionRow
+from server.store.tables import ChatLinkRow, CodeRow, DepartureRow, DeskSessionRow, NoticeRow, SuspensionRow
+
+OVERDUE = "is overdue since"
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +39,7 @@ class Departures:
 
     def __init__(self, ground: Ground) -> None:
         self._ground = ground
+        self._said: set[str] = set()
 
     def leave(self, member_id: str, *, by: str) -> Outcome:
         """The member is out at once. By its own governance lead, an administrator or the operator.
@@ -108,6 +111,7 @@ class Departures:
                 return Outcome(f"{by} asks that {name} returns; one more person has to agree.", changed=first != by)
             tx.session.delete(row)
             tx.session.flush()
+            self._said.discard(member_id)
             about = tx.record(Event("member.returned", by, (), {"member": member_id, "with": first}))
             self._tell_returned(tx, policy, member_id, f"{first} and {by}", about=about)
         self._ground.refresh()
@@ -125,7 +129,27 @@ class Departures:
             for row in rows
         )
 
+    def remind(self) -> int:
+        """Whoever is overdue with its attestation is told so, and the others with it: once; how many members."""
+        found = [view.member for view in self.all() if view.overdue and not self._told_overdue(view.member)]
+        for member_id in found:
+            with self._ground.transaction() as tx:
+                row = tx.session.get(DepartureRow, member_id)
+                if row is not None and _overdue(row, london_day(tx.now)):
+                    facts: dict[str, Fact] = {"member": member_id, "attest_by": row.attest_by}
+                    about = tx.record(Event("member.attestation-overdue", "exchange", (), facts))
+                    self._tell(tx, self._ground.in_force_at(tx.session).policy, row, about=about)
+            self._said.add(member_id)
+        return len(found)
+
     # -- inside
+
+    def _told_overdue(self, member_id: str) -> bool:
+        """Whether somebody's notice says so already, or this process said it when nobody was left to be told."""
+        query = select(NoticeRow.body).where(NoticeRow.thread == _thread(member_id))
+        with self._ground.store.reading() as session:
+            told = any(OVERDUE in body for body in session.exec(query).all())
+        return told or member_id in self._said
 
     def _may_send_off(self, session: Session, policy: PolicySet, member_id: str, by: str) -> None:
         if by == OPERATOR:
@@ -180,7 +204,7 @@ class Departures:
         tone: Tone = "attention" if buttons or not own else "good"
         name = self._ground.called(member_id)
         notice = self._ground.notices.notice(
-            "departure", person=person.id, member=person.member, thread=f"departure:{member_id}",
+            "departure", person=person.id, member=person.member, thread=_thread(member_id),
             facts={"member": name, "stands": stands, "own": own, "asked": bool(buttons)}, tone=tone, buttons=buttons,
         )  # fmt: skip
         tx.notify(notice, about=about)
@@ -195,6 +219,10 @@ def _lead(session: Session, policy: PolicySet, person_id: str, member_id: str) -
     return person
 
 
+def _thread(member_id: str) -> str:
+    return f"departure:{member_id}"
+
+
 def _overdue(row: DepartureRow, today: date) -> bool:
     return row.attested_at is None and today > date.fromisoformat(row.attest_by)
 
@@ -205,5 +233,5 @@ def _stands(row: DepartureRow, today: date) -> str:
         return f"left; {row.attested_by} attested the destruction of its copies on {day}"
     last = day_words(date.fromisoformat(row.attest_by))
     if _overdue(row, today):
-        return f"left; the attestation that its copies are destroyed is overdue since {last}"
+        return f"left; the attestation that its copies are destroyed {OVERDUE} {last}"
     return f"left; it attests the destruction of its copies by {last}"

@@ -144,6 +144,17 @@ def test_a_tampered_policy_keeps_the_server_from_starting(exchange: Safehand, da
     assert "ready" not in done.stdout
 
 
+def test_what_is_in_force_can_be_read(exchange: Safehand) -> None:
+    """`policy show` prints the very text that was read; `history` has its label; a strange name is refused."""
+    text = (ROOT / "policies" / "ccis-v2" / "access.yaml").read_text()
+    label = exchange("policy", "history").stdout.split()[2]
+    assert exchange("policy", "show", label, "--file", "access.yaml").stdout == text
+    assert "# ---- people.yaml" in exchange("policy", "show", label).stdout
+    assert exchange("policy", "show", "0.0.0").returncode == 1
+    assert exchange("policy", "plan", "policies/ccis-v2").stdout.splitlines()[1] == "  Nothing changes."
+    assert "same content" in exchange("policy", "diff", label, "policies/ccis-v2").stdout
+
+
 def test_a_member_leaves_and_two_people_take_it_back(exchange: Safehand) -> None:
     """`member list` says where everybody stands; one person alone brings nobody back."""
     assert "thurrock         signed on Fri 21 Aug 2026 (paper)" in exchange("member", "list").stdout

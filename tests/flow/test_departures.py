@@ -7,6 +7,7 @@ from datetime import timedelta
 
 import pytest
 
+from server.domain.delivery import Status
 from server.domain.errors import Forbidden, Missing, Refused
 from server.exchange.sessions import Visitor
 from tests.conftest import MakeGpgPerson, MakeSshKey
@@ -90,6 +91,22 @@ def test_the_time_for_it_is_the_agreement_s(here: SmallExchange) -> None:
     here.exchange.clock.set(here.exchange.now() + timedelta(days=1))
     assert [view.overdue for view in here.exchange.departures.all()] == [True]
     assert "overdue since Mon 1 Feb 2027" in stands(here)
+    here.exchange.refresh()
+    here.exchange.tick()
+    here.exchange.tick()
+    assert here.kinds().count("member.attestation-overdue") == 1
+    assert "overdue" in told(here, "g-kent")[0][0]
+    assert "overdue" in told(here, "g-essex")[0][0]
+
+
+def test_what_had_not_gone_yet_is_held(here: SmallExchange) -> None:
+    """Sent, not released, and its recipient leaves: it stays, and its sender is told why."""
+    here.send()
+    here.exchange.departures.leave("kent", by="operator")
+    here.release()
+    view = here.exchange.views.sent_deliveries("p-essex-1")[0]
+    assert view.status is Status.HELD
+    assert "Kent has left the agreement" in view.words
 
 
 def test_who_may_let_a_member_go(here: SmallExchange) -> None:
