@@ -136,6 +136,16 @@ def needs(policy: PolicySet, about: About, *, signed: Iterable[str], left: Itera
     return Needs(total.people, total.members, total.leads_of & led, total.host, total.signatories)
 
 
+def shuts_itself(policy: PolicySet) -> str | None:
+    """Why nobody could ever change the policy again once this set is in force; None when its own people can."""
+    if not any(policy.may(person, "policy.propose") for person in policy.people):
+        return "nobody of it may propose a change (policy.propose)"
+    can, quorum = _approvers(policy, frozenset()), policy.policy.approvals.widening
+    if len(can) < quorum.people or len({one.member for one in can}) < quorum.members:
+        return f"it has too few people who may approve one ({quorum.people} of {quorum.members} members are needed)"
+    return None
+
+
 def host_of(policy: PolicySet) -> str:
     """The member that runs the exchange; the agreement's owner where it does not say."""
     return policy.agreement.host.member if policy.agreement.host else policy.agreement.owner

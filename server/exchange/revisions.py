@@ -16,7 +16,7 @@ from server.domain.agreement import Person, PolicySet
 from server.domain.decision import Act, Deed, decide
 from server.domain.errors import Busy, Forbidden, Misconfigured, Missing, Refused
 from server.domain.ledger import Event, Fact
-from server.domain.quorum import approver, may_answer
+from server.domain.quorum import approver, may_answer, shuts_itself
 from server.domain.schedule import clock_words
 from server.exchange.asking import (
     APPROVED,
@@ -58,6 +58,7 @@ class Revisions:
         Refused when a revision is in force already.
         """
         policy = load_texts(files)
+        _require_open_end(policy)
         vouchers = tuple(sorted({_voucher(policy, person).id for person in vouched_by}))
         if not vouchers:
             raise Refused("Nobody vouches for the first revision: name who does, with --vouched-by PERSON.")
@@ -106,10 +107,12 @@ class Revisions:
         """Ask its approvers to agree to the set of these files. `by`: a person whose role has policy.propose.
 
         Errors of lint are refused, but for a proposal that only takes away; those that the set in force has already
-        may stay. Raises PolicyInvalid, PolicyRefused, Refused (LABEL_NOT_MOVED, NOTHING_CHANGED), Missing, Forbidden.
+        may stay. Raises PolicyInvalid, PolicyRefused, Missing;
+        Forbidden; Refused (LABEL_NOT_MOVED, NOTHING_CHANGED, SHUTS_ITSELF).
         """
         policy = load_texts(files)
         self._proposer(by)
+        _require_open_end(policy)
         revision = revision_of(policy)
         with self._ground.store.reading() as session:  # the thinking is done before anybody has to wait for the lock
             planned = plan(self._ground.in_force_at(session).policy, policy, standing_at(self._ground, session))
@@ -406,6 +409,13 @@ class Revisions:
         if not (may_answer(policy, person) or policy.may(person, "policy.propose") or "auditor" in person.roles):
             raise Forbidden("Your role does not include the policy's changes.")
         return person
+
+
+def _require_open_end(policy: PolicySet) -> None:
+    """A set that nobody could ever replace is not put in force, however little it permits."""
+    why = shuts_itself(policy)
+    if why is not None:
+        raise Refused(f"After this the policy could never be changed again: {why}.", code="SHUTS_ITSELF")
 
 
 def _ordered(session: Session) -> list[ProposalRow]:

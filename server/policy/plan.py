@@ -301,13 +301,11 @@ def _retention(before: PolicySet, after: PolicySet, standing: Standing) -> Itera
 
 
 def _sessions(before: PolicySet, after: PolicySet, standing: Standing) -> Iterator[Consequence]:
-    for person in before.people:
-        if _ends(person, after.person(person.id)):
-            count = standing.sessions.get(person.id, 0)
-            desk = f"{count} desk session{'' if count == 1 else 's'} and " if count else ""
-            yield Consequence(
-                "session", f"{person.id}: {desk}any open SFTP session of a key taken out ends within 5 seconds."
-            )
+    ends = [person for person in before.people if _ends(person, after.person(person.id))]
+    if sftp := [person.id for person in ends if person.ssh_keys]:
+        yield Consequence("session", f"Open SFTP sessions end within 5 seconds: {_listed(sftp)}.")
+    if desk := [f"{p.id} ({standing.sessions[p.id]})" for p in ends if standing.sessions.get(p.id)]:
+        yield Consequence("session", f"Desk sessions end: {_listed(desk)}.")
 
 
 def _ends(person: Person, after: Person | None) -> bool:

@@ -121,6 +121,14 @@ def test_who_proposes_must_be_allowed_to(here: SmallExchange, files: dict[str, s
     assert here.exchange.policy.agreement.status == "APPROVED"
 
 
+def test_nobody_is_locked_out(here: SmallExchange, files: dict[str, str]) -> None:
+    """A set without anybody who may propose is refused, although it only takes away."""
+    role = ("people.yaml", "roles: [administrator]", "roles: [auditor]")
+    with pytest.raises(Refused, match="never be changed again") as refused:
+        proposed(here, files, role)
+    assert refused.value.code == "SHUTS_ITSELF"
+
+
 def test_the_same_content_is_one_proposal(here: SmallExchange, files: dict[str, str]) -> None:
     """Proposing it again gives the open one; proposing what is in force is refused."""
     first = proposed(here, files, MORE)

@@ -17,7 +17,7 @@ from pydantic import ValidationError
 
 from server.domain.agreement import PolicySet
 from server.domain.decision import Facts
-from server.domain.quorum import Approver, Needs, needs
+from server.domain.quorum import Approver, Needs, needs, shuts_itself
 from server.policy.changes import changes, judged
 from server.policy.load import load
 from server.policy.plan import Standing, due_to_come, permitted, plan
@@ -289,6 +289,14 @@ def test_what_is_called_removing_never_permits_more(path: tuple[str | int, ...],
         }
 
 
+def test_a_set_that_nobody_could_replace_is_known() -> None:
+    """Without anybody who may propose, or with fewer approvers than its own quorum."""
+    assert shuts_itself(BEFORE) is None
+    assert "policy.propose" in str(shuts_itself(a_policy(without("people", "a-essex-1"))))
+    few = setting("policy", "approvals", "widening", value={"people": 40, "members": 2})
+    assert "too few people" in str(shuts_itself(a_policy(few)))
+
+
 # ---------------------------------------------------------------- consequences
 
 
@@ -304,7 +312,7 @@ def test_people_and_keys_are_told_by_name_and_fingerprint() -> None:
     assert "p-es-2 (East Sussex) becomes designated person." in told
     assert "p-medway-9 (Medway) gains access: designated person." in told
     assert any(line.startswith("p-kent-1: login key “laptop”") and line.endswith("is taken out.") for line in told)
-    assert any("p-kent-1" in line and "within 5 seconds" in line for line in told)
+    assert "Open SFTP sessions end within 5 seconds: p-kent-1." in told
 
 
 def test_pairs_are_told_for_each_exchange() -> None:
@@ -345,7 +353,7 @@ def test_retention_and_sessions_are_told_with_their_counts() -> None:
     standing = Standing(NOW, deliveries={exchange.id: 3}, sessions={"p-kent-2": 2})
     told = sentences(WIDENING["a longer use"], REMOVING["a person less"], standing=standing)
     assert any(exchange.called in line and "3 deliveries here now" in line for line in told)
-    assert any(line.startswith("p-kent-2: 2 desk sessions and any open SFTP session") for line in told)
+    assert "Desk sessions end: p-kent-2 (2)." in told
 
 
 def test_nothing_is_left_untold() -> None:
