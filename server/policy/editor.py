@@ -14,6 +14,7 @@ from typing import Any, Union, get_args, get_origin
 from pydantic import TypeAdapter
 
 from server.domain.agreement import PolicySet
+from server.policy.cases import Cases
 from server.policy.load import FILES, FOLDERS
 
 DRAFT = "https://json-schema.org/draft/2020-12/schema"
@@ -26,8 +27,9 @@ NUMBERS = tuple("1" * length for length in (1, 2, 3, 7, 40, 64))
 
 
 def schemas() -> dict[str, str]:
-    """{file name: JSON text} for every section of a policy set, the same text for the same models."""
-    return {f"{section}.json": _text(section) for section in sorted(name.removesuffix(".yaml") for name in FILES)}
+    """{file name: JSON text} for every section of a policy set and its cases, the same text for the same models."""
+    sections = [*(name.removesuffix(".yaml") for name in FILES), "cases"]
+    return {f"{section}.json": _text(section) for section in sorted(sections)}
 
 
 def _text(section: str) -> str:
@@ -46,7 +48,8 @@ def _text(section: str) -> str:
 
 def _annotation(section: str) -> Any:
     """The section's type; one that may be absent is there when its file is."""
-    annotation = PolicySet.model_fields[section].annotation
+    model = Cases if section == "cases" else PolicySet
+    annotation = model.model_fields[section].annotation
     if get_origin(annotation) in (Union, types.UnionType):
         return next(option for option in get_args(annotation) if option is not type(None))
     return annotation

@@ -14,6 +14,7 @@ from server.store import Store
 from server.store.migrate import migrate
 from tests import killing
 from tests.demo_process import DemoProcess
+from tests.mutants import BASE, SECTIONS, mutants, try_all
 
 pytestmark = [pytest.mark.hard, pytest.mark.timeout(1800)]
 
@@ -74,3 +75,11 @@ def test_a_hundred_thousand_entries_verify_in_a_minute(demo: DemoProcess) -> Non
     demo.start()
     assert done.returncode == 0, done.stderr
     assert seconds < 60
+
+
+@pytest.mark.parametrize("section", SECTIONS)
+def test_every_place_of_the_working_set_spoilt_in_every_way_permits_nobody_more(section: str) -> None:
+    """Like the quick run, for every place of every file, every way to spoil it, and all nine members."""
+    every = mutants(section, places=10_000, thorough=True)
+    tried, loaded = try_all(every, tuple(BASE.member_by_id))
+    assert 0 < loaded < tried

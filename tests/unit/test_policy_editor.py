@@ -19,6 +19,7 @@ POLICIES = Path(__file__).parents[2] / "policies"
 FOLDER = POLICIES / "json-schema"
 SETS = [POLICIES / "ccis-v2", POLICIES / "seed-v1"]
 FILES = [(folder, name, text) for folder in SETS for name, text in read_texts(folder).items()]
+FILES += [(folder, f"cases/{path.name}", path.read_text()) for folder in SETS for path in folder.glob("cases/*.yaml")]
 NUMBER = re.compile(r"-?(0|[1-9][0-9]*)(\.[0-9]+)?")
 
 
