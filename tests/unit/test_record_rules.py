@@ -317,7 +317,7 @@ def test_any_valid_rows_pass(rows: list[dict[str, str]]) -> None:
 
 ODD = st.sampled_from(
     ["", " ", "9000000016", "9000000024", "9.28E+09", "=1+1", "44629", "2009-01-01", "dwp", "Y", "330", "a\nb", 'a"b',
-     "Zoë", "x,y", "CM1 1QH", "a\rb"]
+     "Zoë", "x,y", "CM1 1QH", "a\rb", "x\x1d,y"]
 )  # fmt: skip
 
 
