@@ -316,7 +316,7 @@ class RowRules:
             yield _warn(
                 "CODE_NEEDS_FLAG", f"the code needs Y in `{code.needs_flag}`.", "Set the flag, or use another code."
             )
-        if code.needs_filled and not filled.get(code.needs_filled, False):
+        if code.needs_filled and filled.get(code.needs_filled) is False:
             yield _warn("CODE_NEEDS_FIELD", f"the code needs `{code.needs_filled}` to be filled.", "Fill the cell.")
         if not isinstance(standing, Standing):
             return

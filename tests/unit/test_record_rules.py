@@ -141,6 +141,12 @@ def test_codes_have_ages_flags_and_year_groups() -> None:
     assert said({"activity_code": "520", "email": "aster@example.org"}) == []
 
 
+def test_a_field_that_the_file_does_not_have_is_not_asked_for() -> None:
+    """An offer's institution is wanted only where the columns are."""
+    names = ("given_name", "family_name", "dob", "activity_code")
+    assert checked(a_file({"activity_code": "520"}, names=names)).findings == ()
+
+
 def test_the_establishment_is_named_in_one_form_at_least() -> None:
     """Where the code says that one is attended."""
     assert said({"activity_code": "210"}) == ["ESTABLISHMENT_EMPTY warn establishment_name"]
