@@ -23,8 +23,8 @@ MODAL_TITLE = 24
 _MARK: dict[Tone, str] = {"info": "", "good": "✓ ", "attention": "● ", "bad": "▲ "}
 _ESCAPES = {"&": "&amp;", "<": "&lt;", ">": "&gt;"}
 SURE = {
-    "recall": ("Recall this delivery?", "The recipient can no longer collect it, and is told.", "Recall"),
-    "discard": ("Discard this upload?", "What arrived is deleted; the recipient never sees it.", "Discard"),
+    "recall": ("Recall this delivery?", "{0}: The recipient can no longer collect it, and is told.", "Recall"),
+    "discard": ("Discard this upload?", "{0}: What arrived is deleted; the recipient never sees it.", "Discard"),
     "attest-destroyed": (
         "Is everything destroyed?",
         "You attest for your organisation that no copy is left of what it received here: not in its systems, not in "
@@ -33,7 +33,7 @@ SURE = {
     ),
     "close-review": ("Is the review done?", "Every governance lead is told so.", "It is done"),
 }
-"""What the chat itself asks before it sends the press: verb -> title, text, button."""
+"""What the chat itself asks before it sends the press: verb -> title, text ({0} is the subject), button."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,7 +151,7 @@ def _button(button: Button) -> Block:
         title, text, confirm = SURE[button.verb]
         element["confirm"] = {
             "title": _plain(title, 100),
-            "text": _plain(f"{button.subject}: {text}", 300),
+            "text": _plain(text.format(button.subject), 300),
             "confirm": _plain(confirm, 30),
             "deny": _plain("Back", 30),
             "style": "danger",
