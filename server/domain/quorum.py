@@ -22,7 +22,7 @@ CLASS_WORDS = {
     ChangeClass.REMOVING: "takes away",
     ChangeClass.OWN_PEOPLE: "a member's own people and keys",
     ChangeClass.WIDENING: "widens access, or may",
-    ChangeClass.AGREEMENT_TEXT: "changes the text of the agreement",
+    ChangeClass.AGREEMENT_TEXT: "changes the text of the agreement, or who must agree to that",
 }
 About = Mapping[ChangeClass, frozenset[str]]
 """Each class that a proposal has, with the members that this part of it is about."""
@@ -70,7 +70,7 @@ class Needs:
         members = {approver.member for approver in given}
         signing = sorted(self.signatories - {a.member for a in given if a.signs})
         leads = sorted(self.leads_of - {a.member for a in given if a.leads} - self.signatories)
-        found = [*_each(signing, called, ", which signs the new text for it"), *_each(leads, called, "")]
+        found = [*_each(signing, called, ", which signed the agreement"), *_each(leads, called, "")]
         named = len(signing) + len(leads)
         if self.host is not None and self.host not in members | self.leads_of | self.signatories:
             found.append(f"the approval of {called(self.host)}, which runs the exchange")

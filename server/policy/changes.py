@@ -131,8 +131,10 @@ def _judge(change: Change, before: PolicySet, after: PolicySet) -> list[Judged]:
             return _member(change, member, tuple(rest), after)
         case ("agreement", "status"):
             return [(_WIDENING if change.new == "APPROVED" else _REMOVING, frozenset())]
+        case ("policy", "approvals", *rest):
+            return _approvals(tuple(rest), before)
         case ("agreement", "signatures", member, *rest):
-            return _signature(change, frozenset({member.rstrip(_AGAIN)}), tuple(rest))
+            return _signature(change, member, tuple(rest), before)
         case _:
             return [(_WIDENING, frozenset())]
 
@@ -225,15 +227,37 @@ def _member(change: Change, member: str, rest: tuple[str, ...], after: PolicySet
             return [(_WIDENING, own)]
 
 
-def _signature(change: Change, own: frozenset[str], rest: tuple[str, ...]) -> list[Judged]:
-    """A signature that is claimed needs its member's own lead as well; one that is taken back takes away."""
-    state = change.new.get("state") if isinstance(change.new, Mapping) else change.new
+def _approvals(rest: tuple[str, ...], before: PolicySet) -> list[Judged]:
+    """A quorum is changed by that very quorum at least: whom it protects agrees to lose the protection."""
     match rest:
+        case ("removing" | "widening", *_):
+            return [(_WIDENING, frozenset())]
+        case ("own_people", *_):
+            return [(_WIDENING, frozenset()), (_OWN, frozenset(member.id for member in before.members))]
+        case _:
+            return [(_WIDENING, frozenset()), (ChangeClass.AGREEMENT_TEXT, frozenset())]
+
+
+def _signature(change: Change, member: str, rest: tuple[str, ...], before: PolicySet) -> list[Judged]:
+    """A signature that is claimed needs its member's own lead as well; one that is taken back takes away.
+
+    A withdrawal stands in the way of what was signed in chat or on the desk: that it goes needs the lead too.
+    """
+    own = frozenset({member.rstrip(_AGAIN)})
+    claimed: list[Judged] = [(_OWN, own), (_WIDENING, own)]
+    old, new = _state(change.old), _state(change.new)
+    match rest:
+        case () if change.new is None:
+            alone = sum({row.member} == own for row in before.agreement.signatures) == 1
+            return [(_REMOVING, own)] if alone and old != "withdrawn" else claimed
         case () | ("state",):
-            if state == "signed":
-                return [(_OWN, own), (_WIDENING, own)]
-            return [(_REMOVING, own)]
+            return claimed if new == "signed" or old == "withdrawn" else [(_REMOVING, own)]
         case ("document_sha256",):
-            return [(_OWN, own), (_WIDENING, own)]
+            return claimed
         case _:
             return [(_OWN, own)]
+
+
+def _state(value: object) -> object:
+    """The state of a signature, of a whole row or alone."""
+    return value.get("state") if isinstance(value, Mapping) else value

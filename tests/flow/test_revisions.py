@@ -224,7 +224,7 @@ def test_the_text_needs_a_lead_of_every_signatory_and_is_signed_by_it(
     firsts = [lead for lead in leads if not lead.endswith("-2")]
     for lead in firsts[:-1]:
         approve(here, proposal, lead)
-    with pytest.raises(Refused, match="South London, which signs the new text for it"):
+    with pytest.raises(Refused, match="South London, which signed the agreement"):
         apply(here, proposal)
     approve(here, proposal, firsts[-1])
     apply(here, proposal)

@@ -212,6 +212,41 @@ def test_a_claimed_signature_needs_that_member_s_own_lead() -> None:
     assert found.needs.leads_of == {"kent"}
 
 
+@pytest.mark.parametrize("then", [
+    lambda content: content["agreement"]["signatures"].remove(
+        next(s for s in content["agreement"]["signatures"] if s["member"] == "kent")
+    ),
+    signature("kent", state="named"),
+    signature("kent", state="blank"),
+], ids=["gone", "named", "blank"])  # fmt: skip
+def test_a_withdrawal_is_undone_only_with_that_member_s_own_lead(then: Edit) -> None:
+    """What was signed on the desk would hold again when the withdrawal no longer stands in its way."""
+    before = a_policy(signature("kent", state="withdrawn"))
+    found = plan(before, a_policy(signature("kent", state="withdrawn"), then), Standing(NOW))
+    assert found.classes == ("own_people", "widening")
+    assert found.needs.leads_of == {"kent"}
+
+
+def test_one_of_two_signatures_of_a_member_does_not_simply_go() -> None:
+    """A stale one beside a fresh one denies; without it the pair opens."""
+
+    def again(content: Content) -> None:
+        content["agreement"]["signatures"].append({"member": "kent", "state": "named"})
+
+    assert "widening" in judged(a_policy(again), a_policy())
+
+
+def test_a_quorum_is_changed_by_that_very_quorum() -> None:
+    """Two members cannot first lower what protects the others and then do what it protected them from."""
+    text = planned(setting("policy", "approvals", "agreement_text", value={"people": 1}))
+    assert len(text.needs.signatories) == 8
+    assert not text.changes_text
+    roles = planned(setting("policy", "approvals", "roles", value=["administrator", "governance_lead", "auditor"]))
+    assert len(roles.needs.signatories) == 8
+    own = planned(setting("policy", "approvals", "own_people", value={"people": 1}))
+    assert {"kent", "medway", "thurrock"} <= own.needs.leads_of
+
+
 def test_a_member_without_a_lead_is_vouched_for_by_two_members() -> None:
     """Brighton and Hove has nobody yet who could agree to its first people."""
     found = planned(a_newcomer(id="p-bh-1", member="brighton-hove", email="a@brighton-hove.example.org"))
@@ -407,7 +442,7 @@ QUORUMS = [
     (Needs(people=2, host="essex"), [one("a", "kent"), one("b", "kent")],
      "the approval of Essex, which runs the exchange"),
     (Needs(signatories=frozenset({"kent"})), [one("a", "kent", leads=False)],
-     "the approval of a governance lead of Kent, which signs the new text for it"),
+     "the approval of a governance lead of Kent, which signed the agreement"),
 ]  # fmt: skip
 
 
