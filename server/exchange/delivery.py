@@ -201,9 +201,13 @@ class Deliveries:
                 self._end(tx, prior, old, Status.SUPERSEDED, actor=consignment.person, by=row.id)
 
     def _decision(self, tx: Tx, row: DeliveryRow, consignment: ConsignmentRow) -> Decision:
-        """Whether the policy in force still lets these two members share this."""
+        """Whether the policy in force still lets these two members share this.
+
+        The sender is asked about only while suspended: a lost laptop's last file does not go, a leaver's does.
+        """
         facts = self._ground.facts_at(tx.session)
-        question = Question(consignment.member, row.recipient, consignment.exchange, tx.now, facts=facts)
+        sender = consignment.person if consignment.person in facts.suspended else None
+        question = Question(consignment.member, row.recipient, consignment.exchange, tx.now, sender, facts=facts)
         return decide(self._ground.in_force_at(tx.session).policy, question)
 
     def _hold_back(self, tx: Tx, row: DeliveryRow, consignment: ConsignmentRow, why: str) -> None:

@@ -168,6 +168,20 @@ def test_a_member_that_leaves_before_the_release_gets_nothing(here: SmallExchang
     assert "Kent has left the agreement" in view.words
 
 
+def test_what_a_suspended_person_sent_last_is_held(here: SmallExchange) -> None:
+    """A lost laptop's file of two minutes ago does not go while its person is suspended; then a colleague says so."""
+    consignment = here.send()
+    here.exchange.people.suspend("p-essex-1", by="p-essex-2")
+    here.release()
+    assert here.received(consignment) == []
+    with pytest.raises(Refused, match="is suspended"):
+        here.exchange.delivery.all_there("p-essex-2", consignment, via="desk")
+    for colleague in ("p-essex-2", "g-essex"):
+        here.exchange.people.resume("p-essex-1", by=colleague)
+    here.exchange.delivery.all_there("p-essex-2", consignment, via="desk")
+    assert len(here.received(consignment)) == 1
+
+
 # ---------------------------------------------------------------- receiving
 
 

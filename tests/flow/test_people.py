@@ -23,12 +23,17 @@ def here(gpg_person: MakeGpgPerson, ssh_key: MakeSshKey) -> Iterator[SmallExchan
 
 
 def changed(here: SmallExchange, gpg_person: MakeGpgPerson, person: str, old: str, new: str) -> None:
-    """The policy with one line of this person's entry replaced."""
+    """The policy with one line of this person's entry replaced; who changes member has an address there."""
     files = policy_files(here.keys, gpg_person)
     people = files["people.yaml"]
     start = people.index(f"id: {person}\n")
-    at = people.index(old, start)
-    files["people.yaml"] = people[:at] + new + people[at + len(old) :]
+    end = people.find("\n- id:", start) % len(people)
+    entry = people[start:end]
+    assert old in entry
+    entry = entry.replace(old, new, 1)
+    if new.startswith("member: "):
+        entry = re.sub(r"@\w+\.example\.org", f"@{new.removeprefix('member: ')}.example.org", entry)
+    files["people.yaml"] = people[:start] + entry + people[end:]
     put_in_force(here.exchange, files)
     here.exchange.refresh()
 
