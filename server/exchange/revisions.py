@@ -107,8 +107,8 @@ class Revisions:
         """Ask its approvers to agree to the set of these files. `by`: a person whose role has policy.propose.
 
         Errors of lint are refused, but for a proposal that only takes away; those that the set in force has already
-        may stay. Raises PolicyInvalid, PolicyRefused, Missing;
-        Forbidden; Refused (LABEL_NOT_MOVED, NOTHING_CHANGED, SHUTS_ITSELF).
+        may stay. Raises PolicyInvalid, PolicyRefused, Missing, Forbidden; Refused (LABEL_NOT_MOVED, NOTHING_CHANGED,
+        SHUTS_ITSELF).
         """
         policy = load_texts(files)
         self._proposer(by)
