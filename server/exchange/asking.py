@@ -6,7 +6,7 @@ import json
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlmodel import Session, col, select
+from sqlmodel import Session, select
 
 from server.domain.agreement import Person, PolicySet
 from server.domain.notice import Button, Tone
@@ -14,6 +14,7 @@ from server.domain.quorum import About, Approver, ChangeClass, Needs, approver, 
 from server.domain.schedule import clock_words
 from server.exchange.ground import Ground
 from server.exchange.standing import can_answer
+from server.exchange.vouched import answers
 from server.policy.plan import Plan, signatories
 from server.store import Tx
 from server.store.tables import ApprovalRow, NoticeRow, ProposalRow
@@ -145,12 +146,6 @@ class Asking:
         if mine == REFUSED:
             return ()
         return (refuse,) if mine else (Button("approve-change", "Approve", row.id, "primary"), refuse)
-
-
-def answers(session: Session, row: ProposalRow) -> list[ApprovalRow]:
-    """Every answer to the proposal, the earliest first."""
-    query = select(ApprovalRow).where(ApprovalRow.proposal == row.id)
-    return list(session.exec(query.order_by(col(ApprovalRow.at), col(ApprovalRow.person))).all())
 
 
 def thread_of(row: ProposalRow) -> str:

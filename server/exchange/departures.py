@@ -22,6 +22,7 @@ from server.store import Tx
 from server.store.tables import ChatLinkRow, CodeRow, DepartureRow, DeskSessionRow, NoticeRow, SuspensionRow
 
 OVERDUE = "is overdue since"
+_ANOTHER = "somebody of another member has to agree."
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +95,7 @@ class Departures:
         )
 
     def come_back(self, member_id: str, *, by: str) -> Outcome:
-        """Two different people who may approve changes agree to it: the first asks, the second decides."""
+        """Two people of two members who may approve changes agree to it: the first asks, the second decides."""
         with self._ground.transaction() as tx:
             policy = self._ground.in_force_at(tx.session).policy
             name = self._ground.called(member_id)
@@ -103,12 +104,13 @@ class Departures:
                 return Outcome(f"{name} has not left.", changed=False)
             self._require_approver(tx.session, policy, by)
             first = row.return_asked_by
-            if first is None or first == by or not self._still(tx.session, policy, first):
+            if first is None or not self._still(tx.session, policy, first):
                 row.return_asked_by = by
                 tx.session.add(row)
-                if first != by:
-                    tx.record(Event("member.return-asked", by, (), {"member": member_id}))
-                return Outcome(f"{by} asks that {name} returns; one more person has to agree.", changed=first != by)
+                tx.record(Event("member.return-asked", by, (), {"member": member_id}))
+                return Outcome(f"{by} asks that {name} returns; {_ANOTHER}", changed=True)
+            if _member_of(policy, first) == _member_of(policy, by):
+                return Outcome(f"{first} has asked that {name} returns; {_ANOTHER}", changed=False)
             tx.session.delete(row)
             tx.session.flush()
             self._said.discard(member_id)
@@ -161,7 +163,7 @@ class Departures:
 
     def _require_approver(self, session: Session, policy: PolicySet, by: str) -> None:
         if by == OPERATOR:
-            raise Forbidden("Say who agrees to it: --by PERSON. Two different people are needed.")
+            raise Forbidden("Say who agrees to it: --by PERSON. Two people of two members are needed.")
         self._ground.acting(session, by)
         if not self._still(session, policy, by):
             raise Forbidden("Only somebody who may approve changes of the policy, of a member that is here.")
@@ -217,6 +219,11 @@ def _lead(session: Session, policy: PolicySet, person_id: str, member_id: str) -
     if person.member != member_id or not signs(policy, person):
         raise Forbidden("Only a governance lead of the member that left attests its destruction.")
     return person
+
+
+def _member_of(policy: PolicySet, person_id: str) -> str | None:
+    person = policy.person(person_id)
+    return person.member if person else None
 
 
 def _thread(member_id: str) -> str:

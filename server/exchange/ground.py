@@ -16,6 +16,7 @@ from sqlmodel import Session, col, select
 from server.domain.agreement import Exchange, Member, Person, PolicySet
 from server.domain.decision import Facts
 from server.domain.errors import Busy, Misconfigured, Missing, SafehandError
+from server.exchange.vouched import vouched
 from server.notices import Notices
 from server.policy.load import load_texts
 from server.policy.revision import revision as revision_of
@@ -101,13 +102,14 @@ class Ground:
         return self.facts.suspended
 
     def facts_at(self, session: Session) -> Facts:
-        """What this very transaction sees beside the policy."""
-        signed: dict[str, set[str]] = {}
+        """What this very transaction sees beside the policy, as far as the ledger vouches for it."""
+        told, signed = vouched(session), dict[str, set[str]]()
         for row in session.exec(select(SignatureRow)).all():
-            signed.setdefault(row.member, set()).add(row.document_sha256)
+            if (row.member, row.document_sha256, row.person) in told.signed:
+                signed.setdefault(row.member, set()).add(row.document_sha256)
         return Facts(
-            suspended=frozenset(session.exec(select(SuspensionRow.person)).all()),
-            left=frozenset(session.exec(select(DepartureRow.member)).all()),
+            suspended=told.suspended.union(session.exec(select(SuspensionRow.person)).all()),
+            left=told.left.union(session.exec(select(DepartureRow.member)).all()),
             signed={member: frozenset(hashes) for member, hashes in signed.items()},
         )
 

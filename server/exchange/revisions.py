@@ -24,7 +24,6 @@ from server.exchange.asking import (
     Asking,
     ProposalView,
     about_of,
-    answers,
     changes_text,
     consequences_text,
     needs_text,
@@ -34,6 +33,7 @@ from server.exchange.ground import Ground, InForce
 from server.exchange.history import History, stored, texts_of
 from server.exchange.people import OPERATOR
 from server.exchange.standing import can_answer, standing_at
+from server.exchange.vouched import answers, require_in_ledger, signatures
 from server.policy.changes import judged
 from server.policy.lint import PolicyRefused, lint
 from server.policy.load import load_texts
@@ -156,13 +156,13 @@ class Revisions:
         """One person's own approval. Raises Missing, Forbidden; Refused when it is not open any more."""
         with self._ground.transaction() as tx:
             person, row = self._answering(tx, person_id, proposal_id)
-            given = tx.session.get(ApprovalRow, (row.id, person.id))
+            given = _given(tx.session, row, person)
             if given is not None and given.answer == APPROVED:
                 words = clock_words(given.at, tx.now)
                 return Outcome(f"You approved {row.id} already, {words}.", changed=False)
             if given is not None:
                 raise Refused(f"You refused {row.id}. Whoever proposed it can propose it again.", code="ANSWERED")
-            tx.session.add(
+            tx.session.merge(  # in the place of one that the ledger does not know
                 ApprovalRow(
                     proposal=row.id, person=person.id, member=person.member, answer=APPROVED, via=via, at=tx.now
                 )
@@ -184,7 +184,7 @@ class Revisions:
         tidy = guard.reason(reason)
         with self._ground.transaction() as tx:
             person, row = self._answering(tx, person_id, proposal_id)
-            given = tx.session.get(ApprovalRow, (row.id, person.id))
+            given = _given(tx.session, row, person)
             if given is not None and given.answer == REFUSED:
                 return Outcome(f"You refused {row.id} already.", changed=False)
             one, wanted = (
@@ -192,11 +192,12 @@ class Revisions:
                 self._asking.wanted(tx.session, row),
             )
             ends = (one.leads and one.member in wanted.leads_of) or (one.signs and one.member in wanted.signatories)
-            answer = given or ApprovalRow(
-                proposal=row.id, person=person.id, member=person.member, answer=REFUSED, via=via, at=tx.now
-            )
-            answer.answer, answer.reason, answer.via, answer.at = REFUSED, tidy, via, tx.now
-            tx.session.add(answer)
+            tx.session.merge(
+                ApprovalRow(
+                    proposal=row.id, person=person.id, member=person.member, answer=REFUSED, reason=tidy, via=via,
+                    at=tx.now,
+                )
+            )  # fmt: skip
             if ends:
                 row.status, row.ended_at = "refused", tx.now
                 tx.session.add(row)
@@ -321,6 +322,7 @@ class Revisions:
         about, text = judged(base, policy), policy.document_sha256
         if about != about_of(row) or (text, text != base.document_sha256) != (row.document_sha256, changes_text(row)):
             raise Misconfigured(f"What {row.id} was said to change was changed in the database; it is refused.")
+        require_in_ledger(session, row)
         missing = self._asking.missing(session, row)
         if missing:
             raise Refused(f"{row.id} cannot be applied yet: it needs {'; '.join(missing)}.", code="QUORUM_MISSING")
@@ -328,17 +330,18 @@ class Revisions:
     def _sign(self, tx: Tx, row: ProposalRow, policy: PolicySet, people: Sequence[str]) -> None:
         """A lead who approved the new text has signed it for their member."""
         withdrawn = {s.member for s in policy.agreement.signatures if s.state == "withdrawn"}
+        signed = {s.member for s in signatures(tx.session) if s.document_sha256 == row.document_sha256}
         for answer in answers(tx.session, row):
-            known = tx.session.get(SignatureRow, (answer.member, row.document_sha256))
-            if answer.person not in people or known is not None or answer.member in withdrawn:
+            if answer.person not in people or answer.member in signed | withdrawn:
                 continue
-            tx.session.add(
+            tx.session.merge(
                 SignatureRow(
                     member=answer.member, document_sha256=row.document_sha256, person=answer.person,
                     revision=row.revision, via=answer.via, at=tx.now,
                 )
             )  # fmt: skip
             tx.session.flush()
+            signed.add(answer.member)
             facts: dict[str, Fact] = {"document": row.document_sha256, "member": answer.member, "via": answer.via}
             tx.record(Event("agreement.signed", answer.person, (row.id,), facts))
 
@@ -421,6 +424,11 @@ def _require_open_end(policy: PolicySet) -> None:
 def _ordered(session: Session) -> list[ProposalRow]:
     rows = session.exec(select(ProposalRow).order_by(col(ProposalRow.id).desc())).all()
     return sorted(rows, key=lambda row: row.status != "open")
+
+
+def _given(session: Session, row: ProposalRow, person: Person) -> ApprovalRow | None:
+    """What the person answered so far, if the ledger tells of it."""
+    return next((answer for answer in answers(session, row) if answer.person == person.id), None)
 
 
 def _voucher(policy: PolicySet, person_id: str) -> Person:

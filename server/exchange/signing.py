@@ -15,6 +15,7 @@ from server.domain.notice import Button
 from server.domain.schedule import day_words, in_words
 from server.exchange.delivery import Outcome
 from server.exchange.ground import Ground
+from server.exchange.vouched import signatures
 from server.store import Tx
 from server.store.tables import NoticeRow, SignatureRow
 
@@ -157,7 +158,7 @@ class Signing:
 
     def _signed(self, tx: Tx, policy: PolicySet, person: Person, member: Member, via: str) -> None:
         text, revision = policy.document_sha256, tx.revision
-        tx.session.add(
+        tx.session.merge(  # in the place of one that the ledger does not know
             SignatureRow(
                 member=member.id, document_sha256=text, person=person.id, revision=revision, via=via, at=tx.now
             )
@@ -204,9 +205,7 @@ def _state(session: Session, policy: PolicySet, member: Member) -> SignatureStat
     if written is not None and written.state == "withdrawn":
         on = f" on {day_words(written.on)}" if written.on else ""
         return SignatureState(member.id, "withdrawn", f"{STATES['withdrawn']}{on}")
-    rows = session.exec(
-        select(SignatureRow).where(SignatureRow.member == member.id).order_by(col(SignatureRow.at))
-    ).all()
+    rows = [row for row in signatures(session) if row.member == member.id]
     here = next((row for row in rows if row.document_sha256 == policy.document_sha256), None)
     if here is not None:
         return SignatureState(member.id, "signed", f"signed {in_words(here.at)} by {here.person} ({here.via})")

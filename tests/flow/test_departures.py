@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from datetime import timedelta
 
 import pytest
+from sqlalchemy import text
 
 from server.domain.delivery import Status
 from server.domain.errors import Forbidden, Missing, Refused
@@ -123,7 +124,7 @@ def test_who_may_let_a_member_go(here: SmallExchange) -> None:
 
 
 def test_two_people_take_it_back(here: SmallExchange) -> None:
-    """Neither is of it, neither is the same; then its people log in as before."""
+    """Neither is of it, they are of two members; then its people log in as before."""
     departures, key = here.exchange.departures, here.visitor("p-kent-1").key
     departures.leave("kent", by="operator")
     with pytest.raises(Forbidden):
@@ -132,6 +133,7 @@ def test_two_people_take_it_back(here: SmallExchange) -> None:
         departures.come_back("kent", by="g-kent")
     assert departures.come_back("kent", by="g-essex").changed
     assert not departures.come_back("kent", by="g-essex").changed
+    assert "another member" in departures.come_back("kent", by="a-essex-1").sentence
     assert not admitted(here, key)
     assert "is back" in departures.come_back("kent", by="g-medway").sentence
     assert admitted(here, key)
@@ -139,3 +141,18 @@ def test_two_people_take_it_back(here: SmallExchange) -> None:
     assert [kind for kind in here.kinds() if kind.startswith("member.")] == [
         "member.left", "member.return-asked", "member.returned",
     ]  # fmt: skip
+
+
+def test_who_left_or_was_suspended_stays_away_when_the_row_goes(here: SmallExchange) -> None:
+    """Somebody with the database takes the rows out: the ledger still says so, and nobody comes back by that."""
+    key = here.visitor("p-kent-1").key
+    here.exchange.departures.leave("kent", by="operator")
+    here.exchange.people.suspend("p-medway-1", by="operator")
+    with here.exchange.ground.store.engine.begin() as connection:
+        connection.execute(text("DELETE FROM departure"))
+        connection.execute(text("DELETE FROM suspension"))
+    here.exchange.refresh()
+    assert not admitted(here, key)
+    assert here.exchange.ground.facts.suspended == {"p-medway-1"}
+    with pytest.raises(Refused, match="Kent has left"):
+        here.send()

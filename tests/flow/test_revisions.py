@@ -427,6 +427,60 @@ def test_a_proposal_whose_classes_were_changed_is_refused(here: SmallExchange, f
     assert here.exchange.policy.access.training_gate == "deny"
 
 
+def sql(here: SmallExchange, statement: str, **values: str) -> None:
+    """Somebody has the database."""
+    with here.exchange.ground.store.engine.begin() as connection:
+        connection.execute(text(statement), values)
+
+
+FORGED = {
+    "an approval that nobody gave": (
+        "INSERT INTO approval (proposal, person, member, answer, via, at) "
+        "VALUES (:id, 'g-medway', 'medway', 'approved', 'desk', '2026-12-01T09:00:00.000000Z')"
+    ),
+    "a refusal turned into an approval": "UPDATE approval SET answer = 'approved' WHERE person = 'g-essex'",
+    "an approval for another member": "UPDATE approval SET member = 'medway' WHERE person = 'g-kent'",
+    "another proposer": "UPDATE proposal SET by = 'a-essex-2' WHERE id = :id",
+}
+
+
+@pytest.mark.parametrize("statement", FORGED.values(), ids=list(FORGED))
+def test_what_the_ledger_does_not_tell_of_counts_for_nothing(
+    here: SmallExchange, files: dict[str, str], statement: str
+) -> None:
+    """Rows written by SQL make no quorum, and applying says that somebody changed the database."""
+    proposal = proposed(here, files, MORE)
+    approve(here, proposal, "g-kent")
+    here.exchange.revisions.refuse("g-essex", proposal.id, "not now", via="desk")
+    before = stands(here, proposal)
+    sql(here, statement, **({"id": proposal.id} if ":id" in statement else {}))
+    assert stands(here, proposal).startswith("It needs one more approval" if "by =" in statement else "It needs")
+    with pytest.raises(Misconfigured, match="The ledger does not know") as refused:
+        apply(here, proposal)
+    assert refused.value.code == "NOT_IN_LEDGER"
+    assert "another member" in before
+    assert here.exchange.policy.access.training_gate == "deny"
+
+
+def test_an_ended_proposal_is_not_opened_again_by_sql(here: SmallExchange, files: dict[str, str]) -> None:
+    """Withdrawn is withdrawn, whatever the row says."""
+    proposal = proposed(here, files, LESS["withdrawn"])
+    approve(here, proposal, "g-kent")
+    here.exchange.revisions.withdraw("a-essex-1", proposal.id, via="desk")
+    sql(here, "UPDATE proposal SET status = 'open', ended_at = NULL")
+    with pytest.raises(Misconfigured, match="has ended"):
+        apply(here, proposal)
+
+
+def test_who_was_forged_can_still_answer(here: SmallExchange, files: dict[str, str]) -> None:
+    """The real approval takes the place of the one that was written by SQL."""
+    proposal = proposed(here, files, MORE)
+    approve(here, proposal, "g-kent")
+    sql(here, FORGED["an approval that nobody gave"], id=proposal.id)
+    assert approve(here, proposal, "g-medway").startswith("The quorum is there")
+    assert "is in force" in apply(here, proposal)
+
+
 def test_a_label_s_successor_is_found() -> None:
     """The helper of these tests moves what people would move."""
     assert moved("id: x\nversion: V2\n", "V2") == "id: x\nversion: V3\n"

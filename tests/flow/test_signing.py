@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
+from sqlmodel import Session
 
 from server.domain.errors import Forbidden, Refused
 from server.policy.load import load_texts
+from server.store.tables import SignatureRow
 from tests.conftest import MakeGpgPerson, MakeSshKey
 from tests.small_exchange import SmallExchange, policy_files, put_in_force, small_exchange
 
@@ -75,6 +77,24 @@ def test_r108_signing_opens_the_pair(here: SmallExchange, gpg_person: MakeGpgPer
     here.exchange.refresh()
     here.send()
     assert here.kinds().count("agreement.signed") == 1
+
+
+def test_a_signature_that_the_ledger_does_not_tell_of_is_none(here: SmallExchange, gpg_person: MakeGpgPerson) -> None:
+    """Written by SQL it opens nothing and is not shown; the lead can still sign."""
+    with_kent(here, gpg_person, BLOCKS["named"])
+    sha256 = here.exchange.policy.document_sha256
+    row = SignatureRow(
+        member="kent", document_sha256=sha256, person="g-kent", revision="0" * 64, via="desk", at=here.exchange.now()
+    )
+    with Session(here.exchange.ground.store.engine) as session:
+        session.add(row)
+        session.commit()
+    here.exchange.refresh()
+    assert state(here) == "named"
+    with pytest.raises(Refused, match="Kent has not signed"):
+        here.send()
+    assert here.exchange.signing.sign("g-kent", sha256, via="desk").changed
+    assert state(here) == "signed"
 
 
 def test_only_a_lead_of_the_member_signs_and_only_the_text_in_force(here: SmallExchange) -> None:
