@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
+from functools import lru_cache
 from pathlib import Path
 
 from server.domain.agreement import Place, PolicySet
@@ -159,7 +160,7 @@ def _root(files: Mapping[str, str]) -> tuple[Keyed, frozenset[str], list[PolicyP
         if tree is None:
             unread.add(section)
         elif section in sections:
-            _join(sections[section], tree)
+            sections[section] = _joined(sections[section], tree)
         else:
             sections[section] = tree
     for name in REQUIRED:
@@ -171,21 +172,24 @@ def _root(files: Mapping[str, str]) -> tuple[Keyed, frozenset[str], list[PolicyP
     return Keyed(sections, {section: node.at for section, node in sections.items()}, start), frozenset(unread), found
 
 
-def _file(name: str, text: str, section: str) -> tuple[Node | None, list[PolicyProblem]]:
+@lru_cache(maxsize=128)
+def _file(name: str, text: str, section: str) -> tuple[Node | None, tuple[PolicyProblem, ...]]:
+    """One file's tree, which nobody changes, and what is wrong in it: a change reads only the files that changed."""
     if len(text.encode("utf-8", "replace")) > LARGEST:
-        return None, [problem(Place(name, 1, 1), section, TOO_LARGE)]
+        return None, (problem(Place(name, 1, 1), section, TOO_LARGE),)
     tree, found = read_tree(name, text, section)
     if tree is None:
-        return None, found
+        return None, tuple(found)
     if "/" in name:
         tree = Listed([tree], tree.at)
     wanted = Listed if section in LISTS else Keyed
     if not isinstance(tree, wanted):
         form = 'a list of "- id: …" items' if wanted is Listed else '"key: value" lines'
-        return None, [*found, problem(tree.at, section, f"this file must be {form}")]
-    return tree, found
+        return None, (*found, problem(tree.at, section, f"this file must be {form}"))
+    return tree, tuple(found)
 
 
-def _join(first: Node, more: Node) -> None:
+def _joined(first: Node, more: Node) -> Node:
     if isinstance(first, Listed) and isinstance(more, Listed):
-        first.items.extend(more.items)
+        return Listed([*first.items, *more.items], first.at)
+    return first

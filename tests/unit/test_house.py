@@ -202,6 +202,21 @@ def test_the_architecture_names_only_files_that_exist() -> None:
     assert [name for name in named if not (ROOT / name).exists() and name not in known] == []
 
 
+# ---------------------------------------------------------------- requirements
+
+ACCEPTED = (
+    *range(1, 10), *range(10, 17), *range(20, 29), *range(31, 36), 42, *range(59, 63), 64, 65, 68, *range(108, 111),
+)  # fmt: skip
+"""The requirements of the agreement that the product keeps so far, each shown by a test of its number."""
+
+
+@pytest.mark.parametrize("number", ACCEPTED)
+def test_every_requirement_has_a_test_of_its_number(number: int) -> None:
+    """R-004 is shown by a function called test_r004_…: whoever asks for the proof finds it at once."""
+    texts = (path.read_text() for path in (ROOT / "tests").rglob("test_*.py"))
+    assert any(f"def test_r{number:03d}_" in text for text in texts)
+
+
 # ---------------------------------------------------------------- continuous integration
 
 

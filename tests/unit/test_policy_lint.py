@@ -200,8 +200,6 @@ SCHEDULE: list[tuple[str, str, str, Edits, str]] = [
     ("WINDOW_INCOMPLETE", "error", "exchanges/post16-destinations",
      {f"{A1}.recurrence.due": {"at": "nth_working_day"}}, "kind: working_days"),
     ("SCHEDULE_MONTHS_BLANK", "warn", "exchanges/post16-destinations", {f"{A1}.recurrence.months": []}, "year"),
-    ("SCHEDULE_MONTHS_UNKNOWN", "error", "exchanges/post16-destinations",
-     {f"{A1}.recurrence.months": [13, 4]}, "13"),
     ("CALENDAR_NOT_NAMED", "error", "exchanges/post16-destinations", {f"{A1}.recurrence.calendar": GONE}, "year"),
     ("CALENDAR_HORIZON_SHORT", "warn", "calendars/england-and-wales",
      {"calendars.england-and-wales.covers_until": "2027-05-31"}, "covers_until: 2027-05-31"),

@@ -42,20 +42,6 @@ def _says_when(exchange: Exchange) -> bool:
     return exchange.obligation in UNSCHEDULED and recurrence is None
 
 
-def _month_numbers(desk: Desk) -> Iterator[LintFinding]:
-    for exchange in desk.policy.exchanges:
-        months = exchange.recurrence.months if exchange.recurrence else None
-        wrong = [month for month in months if not 1 <= month <= 12] if isinstance(months, tuple) else []
-        if wrong:
-            yield desk.finding(
-                "SCHEDULE_MONTHS_UNKNOWN",
-                "error",
-                ("exchanges", exchange.id, "recurrence", "months"),
-                f"{exchange.id} names {', '.join(map(str, wrong))} among its months.",
-                "Write numbers from 1 (January) to 12, or all.",
-            )
-
-
 def _frequency(desk: Desk) -> Iterator[LintFinding]:
     for exchange in desk.policy.exchanges:
         path, recurrence = ("exchanges", exchange.id), exchange.recurrence
@@ -187,4 +173,4 @@ def _types(desk: Desk) -> Iterator[LintFinding]:
             )
 
 
-CHECKS: tuple[Check, ...] = (_months, _month_numbers, _frequency, _windows, _calendars, _types)
+CHECKS: tuple[Check, ...] = (_months, _frequency, _windows, _calendars, _types)
