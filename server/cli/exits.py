@@ -30,8 +30,10 @@ def translated(error: SafehandError | SettingsInvalid | OSError) -> int:
         for finding in error.findings:
             typer.echo(str(finding), err=True)
     if isinstance(error, OSError):
+        which = f" ({error.filename})" if error.filename else ""
         say(
-            f"The machine says: {error.strerror or type(error).__name__}. Check the data folder with `safehand doctor`."
+            f"The machine says: {error.strerror or type(error).__name__}{which}. "
+            "`safehand doctor` looks at the data folder."
         )
         return ENVIRONMENT
     say(error.sentence)

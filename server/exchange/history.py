@@ -17,6 +17,8 @@ from server.policy.changes import Change, changes
 from server.store.tables import ApprovalRow, InForceRow, ProposalRow, RevisionRow
 
 _SHORTEST = 4
+_LABEL = re.compile(r"[0-9]{1,6}(\.[0-9]{1,6}){1,3}")
+"""A label that cannot be taken for a revision's hash, nor for another label."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +94,8 @@ class History:
         if session.get(RevisionRow, revision) is not None:
             return
         label, ever = policy.policy.version, session.exec(select(RevisionRow.label)).all()
+        if not _LABEL.fullmatch(label):
+            raise Refused("policy.version is numbers with dots between them, such as 2.1.0.", code="LABEL_NOT_MOVED")
         if not all(higher(label, earlier) for earlier in ever):
             last = max(ever, key=_numbers)
             raise Refused(
@@ -129,7 +133,7 @@ def stored(files: Mapping[str, str]) -> str:
 
 
 def _numbers(label: str) -> tuple[int, ...]:
-    return tuple(int(number) for number in re.findall(r"\d+", label))
+    return tuple(int(number) for number in re.findall(r"[0-9]{1,400}", label))
 
 
 def _approvers(session: Session, proposal: str | None) -> tuple[str, ...]:

@@ -120,7 +120,11 @@ def _candidates(directory: Path) -> list[Path]:
 
 def _content(directory: Path, path: Path) -> bytes | str:
     """The file's bytes, or why it is not read."""
-    if not path.resolve().is_relative_to(directory.resolve()):
+    try:
+        real = path.resolve()
+    except (OSError, RuntimeError):  # RuntimeError: Python 3.11 and 3.12 on a link that leads to itself
+        return "this link leads nowhere: put the file itself here"
+    if not real.is_relative_to(directory.resolve()):
         return "this is a link to a file outside the policy set: put the file itself here"
     if not path.is_file():
         return "this is not a plain file: put a text file here"

@@ -1,13 +1,15 @@
 """YAML 1.2 text as a tree of scalars with their places. What could be read in two ways is refused, never guessed.
 
-A duplicate key, an anchor, an alias, a tag, a second document and a tab are problems. A plain `true`, `false`, `null`
-or `~` has YAML's meaning (and an empty value is nothing); every other scalar is kept as it is written (`17:00`, `yes`,
-`0123`), and the shape decides what it stands for. https://yaml.org/spec/1.2.2/ sections 3.2.1.3 and 10.3.
+A duplicate key, an anchor, an alias, a tag, a second document, a tab and an unseen character are problems. A plain
+`true`, `false`, `null` or `~` has YAML's meaning (and an empty value is nothing); every other scalar is kept as it is
+written (`17:00`, `yes`, `0123`), and the shape decides what it stands for. https://yaml.org/spec/1.2.2/ sections
+3.2.1.3 and 10.3.
 """
 
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
@@ -33,6 +35,8 @@ from server.domain.agreement import Place
 from server.policy.problem import PolicyProblem, problem
 
 DEEPEST = 12
+_UNSEEN = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp"})
+"""Control, format (bidirectional marks, zero width) and half characters, line separators: they make words lie."""
 PLAIN = {"true": True, "True": True, "TRUE": True, "false": False, "False": False, "FALSE": False,
          "null": None, "Null": None, "NULL": None, "~": None, "": None}  # fmt: skip
 
@@ -182,7 +186,11 @@ def _node(reading: Reading, event: Event, depth: int) -> Node:
     if getattr(event, "tag", None):
         reading.note(place, "a tag (!name) is not allowed: remove it; put the value in quotes if it is text")
     if isinstance(event, ScalarEvent):
-        return Leaf(str(event.value), event.style in (None, ""), place)
+        words = str(event.value)
+        if any(unicodedata.category(ch) in _UNSEEN and ch not in "\n\t" for ch in words):
+            reading.note(place, "a character that nobody can see, or that moves others about, is in it: write it again")
+            words = "".join(ch for ch in words if unicodedata.category(ch) not in _UNSEEN)
+        return Leaf(words, event.style in (None, ""), place)
     if isinstance(event, SequenceStartEvent):
         return _listed(reading, place, depth)
     if isinstance(event, MappingStartEvent):

@@ -150,6 +150,13 @@ def test_r009_the_label_must_move_when_the_content_does(here: SmallExchange, fil
     assert proposed(here, files, MORE, label="2.1.10").label == "2.1.10"
 
 
+@pytest.mark.parametrize("label", ["3", "٣.٠", "9.0 approved", f"{'9' * 300}.1", "f" * 64, "3.0.0-1"])
+def test_r009_a_label_is_numbers_with_dots(here: SmallExchange, files: dict[str, str], label: str) -> None:
+    """It cannot be taken for a revision's hash or for another label, and never breaks anything."""
+    with pytest.raises(Refused, match="numbers with dots"):
+        proposed(here, files, LESS["withdrawn"], label=f"'{label}'")
+
+
 def test_r009_a_plan_says_that_the_label_has_to_move(here: SmallExchange, files: dict[str, str]) -> None:
     """Before anybody proposes it; the plan is made all the same."""
     lines = here.exchange.revisions.plan(changed(files, MORE, label="2.1.0"), by="operator").lines

@@ -178,6 +178,10 @@ def test_a_file_that_cannot_be_read_hides_no_problem_of_the_others() -> None:
         ("id: 'a\n", "ends inside a quote or a bracket"),
         ("a: &a [x,x]\nb: &b [*a,*a]\nc: &c [*b,*b]\n", "an alias"),
         ("x" * (2 * 1024 * 1024 + 1), "over 2 MiB"),
+        ('id: "a\\u202e"\n', "a character that nobody can see"),
+        ('id: "a\\e[31m"\n', "a character that nobody can see"),
+        ('id: "a\\ud800"\n', "a character that nobody can see"),
+        ("id: a\u200bb\n", "a character that nobody can see"),
     ],
 )
 def test_text_that_is_no_policy_file_is_refused(text: str, words: str) -> None:
@@ -257,6 +261,11 @@ def _pipe(directory: Path) -> None:
     os.mkfifo(directory / "policy.yaml")
 
 
+def _circle(directory: Path) -> None:
+    (directory / "policy.yaml").unlink()
+    (directory / "policy.yaml").symlink_to("policy.yaml")
+
+
 def _huge(directory: Path) -> None:
     (directory / "policy.yaml").write_bytes(b"#" * (2 * 1024 * 1024 + 1))
 
@@ -272,6 +281,7 @@ def _in_a_wrong_folder(directory: Path) -> None:
         (_latin, "people.yaml:2:10", "save the file as UTF-8"),
         (_outside, "policy.yaml:1:1", "a link to a file outside"),
         (_pipe, "policy.yaml:1:1", "not a plain file"),
+        (_circle, "policy.yaml:1:1", "this link leads nowhere"),
         (_huge, "policy.yaml:1:1", "over 2 MiB"),
         (_in_a_wrong_folder, "exchange/a.yaml:1:1", "no file of a policy set has this name"),
     ],
