@@ -321,7 +321,10 @@ class Revisions:
         base = self._ground.in_force_at(session).policy
         about, text = judged(base, policy), policy.document_sha256
         if about != about_of(row) or (text, text != base.document_sha256) != (row.document_sha256, changes_text(row)):
-            raise Misconfigured(f"What {row.id} was said to change was changed in the database; it is refused.")
+            raise Refused(
+                f"What {row.id} changes is not what was said when it was proposed: propose it again.",
+                code="NOT_AS_PROPOSED",
+            )
         require_in_ledger(session, row)
         missing = self._asking.missing(session, row)
         if missing:
