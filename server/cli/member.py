@@ -37,7 +37,7 @@ def leave(
     """Let a member go at once: nobody of it logs in, its mailbox is locked, and it attests what it destroyed.
 
     Its governance leads may still sign in to the desk, for that attestation alone; `safehand member list` says when it
-    is overdue. Two people take a member back (`safehand member return`).
+    is overdue. Two people of two members take it back (`safehand member return`).
 
     Example: safehand member leave thurrock --by g-thurrock
     """
@@ -51,7 +51,7 @@ def return_(
     by: Annotated[str, typer.Option("--by", metavar="PERSON", help="Who asks for it, or agrees to it.")],
     data: Data = None,
 ) -> None:
-    """Take a member back: the first call asks for it, a second person's call does it.
+    """Take a member back: the first call asks for it, a call by somebody of another member does it.
 
     Example: safehand member return thurrock --by g-essex, then safehand member return thurrock --by g-kent
     """

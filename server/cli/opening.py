@@ -42,7 +42,7 @@ def settings_for(data: Path | None, **given: object) -> Settings:
 def opened(settings: Settings) -> Iterator[Exchange]:
     """The exchange of these settings. Raises Misconfigured when `safehand init` was not run there."""
     log_to(level="error")
-    if not settings.data.is_dir():
+    if not (settings.data / "secrets").is_dir():  # looking for an exchange makes none
         raise Misconfigured(
             "There is no exchange in this data folder: run `safehand init`, or name another with --data DIR."
         )

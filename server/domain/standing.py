@@ -46,7 +46,9 @@ def of_signature(policy: PolicySet, member: Member, facts: Facts) -> list[Rule]:
     written = bool(rows) and all(row.state == "signed" for row in rows)
     signed = (written or bool(desk)) and all(row.state != "withdrawn" for row in rows)
     place: Path = ("agreement", "signatures", found[0][0]) if found else ("agreement", "signatures")
-    rule = Rule("PARTY_NOT_SIGNED", signed, f"{member.called} has not signed the agreement.", "12", place)
+    gone = any(row.state == "withdrawn" for row in rows)
+    words = "has withdrawn its signature of" if gone else "has not signed"
+    rule = Rule("PARTY_NOT_SIGNED", signed, f"{member.called} {words} the agreement.", "12", place)
     if not signed:
         return [rule]
     text = policy.document_sha256

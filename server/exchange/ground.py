@@ -237,7 +237,7 @@ def _present(person: Person | None, facts: Facts) -> Person:
     if person is None or person.id in facts.suspended:
         raise Missing("There is no such person, or they are suspended.")
     if person.member in facts.left:
-        raise Missing("Their organisation has left the agreement: only its attestation is still asked for.")
+        raise Missing("This organisation has left the agreement: only its attestation is still asked for.")
     return person
 
 

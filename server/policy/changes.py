@@ -134,7 +134,7 @@ def _judge(change: Change, before: PolicySet, after: PolicySet) -> list[Judged]:
         case ("policy", "approvals", *rest):
             return _approvals(tuple(rest), before)
         case ("agreement", "signatures", member, *rest):
-            return _signature(change, member, tuple(rest), before)
+            return _signature(change, member, tuple(rest), before, after)
         case _:
             return [(_WIDENING, frozenset())]
 
@@ -238,13 +238,16 @@ def _approvals(rest: tuple[str, ...], before: PolicySet) -> list[Judged]:
             return [(_WIDENING, frozenset()), (ChangeClass.AGREEMENT_TEXT, frozenset())]
 
 
-def _signature(change: Change, member: str, rest: tuple[str, ...], before: PolicySet) -> list[Judged]:
+def _signature(change: Change, member: str, rest: tuple[str, ...], before: PolicySet, after: PolicySet) -> list[Judged]:
     """A signature that is claimed needs its member's own lead as well; one that is taken back takes away.
 
-    A withdrawal stands in the way of what was signed in chat or on the desk: that it goes needs the lead too.
+    A member that has withdrawn is out whatever else its row says. A withdrawal stands in the way of what was signed in
+    chat or on the desk: that it goes needs the lead too.
     """
     own = frozenset({member.rstrip(_AGAIN)})
     claimed: list[Judged] = [(_OWN, own), (_WIDENING, own)]
+    if any({row.member} == own and row.state == "withdrawn" for row in after.agreement.signatures):
+        return [(_REMOVING, own)]
     old, new = _state(change.old), _state(change.new)
     match rest:
         case () if change.new is None:

@@ -116,6 +116,14 @@ def test_no_command_ends_with_a_traceback(level: str, shown: bool) -> None:
     assert (len(done.stderr.splitlines()) > 1) == shown
 
 
+def test_looking_for_an_exchange_makes_none(tmp_path: Path) -> None:
+    """A command in a folder that has none says so, and leaves the folder as it is."""
+    done = CliRunner().invoke(app, ["policy", "history", "--data", str(tmp_path)])
+    assert isinstance(done.exception, Misconfigured)
+    assert "There is no exchange in this data folder" in done.exception.sentence
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_a_time_without_a_zone_is_londons() -> None:
     """09:00 in July is 08:00 UTC, in December 09:00 UTC; a zone given is kept."""
     assert london_time("2026-07-01T09:00").astimezone(UTC) == datetime(2026, 7, 1, 8, tzinfo=UTC)

@@ -112,6 +112,9 @@ REMOVING: dict[str, Edit] = {
     "training that ends earlier": put("people", "p-es-1", "training_valid_until", "2026-12-31"),
     "the agreement withdrawn": setting("agreement", "status", value="WITHDRAWN"),
     "a signature withdrawn": signature("thurrock", state="withdrawn"),
+    "a withdrawal as it is written": signature(
+        "kent", state="withdrawn", on="2026-12-01", method=None, by_role=None, document_sha256=None
+    ),
 }
 OWN: dict[str, Edit] = {
     "a person more": a_newcomer(),
