@@ -453,6 +453,7 @@ def test_r108_both_sign_before_anything_goes() -> None:
         named = signed(PERMITTING, "kent", state)
         assert codes(decide(named, ASKED)) == {"PARTY_NOT_SIGNED"}
         assert "PARTY_NOT_SIGNED" in codes(decide(named, replace(ASKED, sender_member="kent", recipient="essex")))
+    assert "Kent has withdrawn its signature" in decide(signed(PERMITTING, "kent", "withdrawn"), ASKED).sentence
     there = Facts(signed={"kent": frozenset({PERMITTING.document_sha256})})
     assert decide(signed(PERMITTING, "kent", "named"), replace(ASKED, facts=there)).permit
     other = Facts(signed={"kent": frozenset({"0" * 64})})
