@@ -19,6 +19,7 @@ from server.domain.errors import Busy, Misconfigured, Missing, SafehandError
 from server.exchange.vouched import vouched
 from server.notices import Notices
 from server.policy.load import load_texts
+from server.policy.problem import PolicyInvalid
 from server.policy.revision import revision as revision_of
 from server.seal.exchange_key import ExchangeKey
 from server.seal.keyring import Keyring, PublicKey, SealingKey
@@ -257,11 +258,23 @@ def _sound(session: Session, revision: str) -> PolicySet:
     row = session.get(RevisionRow, revision)
     if row is None:
         raise Misconfigured(f"The text of policy revision {revision[:12]} is not in the database.")
-    policy = load_texts(_files(row))
+    changed = Misconfigured(f"The stored text of policy revision {revision[:12]} was changed; it is refused.")
+    try:
+        policy = load_texts(texts_of(row.files))
+    except ValueError:
+        raise changed from None
+    except PolicyInvalid as error:
+        raise Misconfigured(
+            f"The stored text of policy revision {revision[:12]} is no policy set; it is refused: {error.errors[0]}"
+        ) from None
     if revision_of(policy) != revision:
-        raise Misconfigured(f"The stored text of policy revision {revision[:12]} was changed; it is refused.")
+        raise changed
     return policy
 
 
-def _files(row: RevisionRow) -> dict[str, str]:
-    return {str(name): str(text) for name, text in json.loads(row.files).items()}
+def texts_of(stored: str) -> dict[str, str]:
+    """{file name: text} from its stored form. Raises ValueError when it is not such a thing."""
+    found = json.loads(stored)
+    if not isinstance(found, dict):
+        raise ValueError("no mapping of files")
+    return {str(name): str(text) for name, text in found.items()}

@@ -12,7 +12,7 @@ from sqlmodel import Session, col, select
 
 from server.domain.agreement import PolicySet
 from server.domain.errors import Missing, Refused
-from server.exchange.ground import Ground
+from server.exchange.ground import Ground, texts_of
 from server.policy.changes import Change, changes
 from server.store.tables import ApprovalRow, InForceRow, ProposalRow, RevisionRow
 
@@ -120,11 +120,6 @@ class History:
 def higher(label: str, earlier: str) -> bool:
     """Whether a version comes after another, number by number: 2.10.0 after 2.9.1. One without numbers never does."""
     return _numbers(label) > _numbers(earlier)
-
-
-def texts_of(stored: str) -> dict[str, str]:
-    """{file name: text} from its stored form."""
-    return {str(name): str(text) for name, text in json.loads(stored).items()}
 
 
 def stored(files: Mapping[str, str]) -> str:

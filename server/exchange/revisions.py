@@ -29,8 +29,8 @@ from server.exchange.asking import (
     needs_text,
 )
 from server.exchange.delivery import Outcome
-from server.exchange.ground import Ground, InForce
-from server.exchange.history import History, stored, texts_of
+from server.exchange.ground import Ground, InForce, texts_of
+from server.exchange.history import History, stored
 from server.exchange.people import OPERATOR
 from server.exchange.standing import can_answer, standing_at
 from server.exchange.vouched import answers, require_in_ledger, signatures
@@ -38,6 +38,7 @@ from server.policy.changes import judged
 from server.policy.lint import PolicyRefused, lint
 from server.policy.load import load_texts
 from server.policy.plan import Consequence, Plan, plan
+from server.policy.problem import PolicyInvalid
 from server.policy.revision import revision as revision_of
 from server.store import Tx
 from server.store.tables import ApprovalRow, InForceRow, ProposalRow, RevisionRow, SignatureRow
@@ -361,8 +362,11 @@ class Revisions:
         self._asking.tell(tx, row, about=about)
 
     def _prepared(self, row: ProposalRow) -> InForce:
-        policy = load_texts(texts_of(row.files))
-        if revision_of(policy) != row.revision:
+        try:
+            policy = load_texts(texts_of(row.files))
+        except (ValueError, PolicyInvalid):
+            policy = None
+        if policy is None or revision_of(policy) != row.revision:
             raise Misconfigured(f"The stored text of {row.id} was changed; it is refused.")
         return self._ground.prepared(policy)
 

@@ -411,6 +411,23 @@ def test_a_tampered_stored_revision_is_refused_at_start(here: SmallExchange) -> 
         fresh.ground.store.close()
 
 
+@pytest.mark.parametrize("files", ["{", "[1]", "null", "{}"])
+def test_a_stored_text_that_is_none_is_refused_with_a_sentence(here: SmallExchange, files: str) -> None:
+    """Whatever somebody writes into the database, a server that starts says so, and a proposal of it is refused."""
+    proposal = proposed(here, policy_texts(here), LESS["withdrawn"])
+    sql(here, "UPDATE proposal SET files = :files", files=files)
+    with pytest.raises(Misconfigured, match="was changed"):
+        apply(here, proposal)
+    sql(here, "UPDATE revision SET files = :files", files=files)
+    ground = here.exchange.ground
+    fresh = Exchange.open(ground.data, database_url=ground.store.url, templates=TEMPLATES)
+    try:
+        with pytest.raises(Misconfigured, match="The stored text of policy revision"):
+            fresh.ground.require_sound()
+    finally:
+        fresh.ground.store.close()
+
+
 def test_a_tampered_proposal_is_refused(here: SmallExchange, files: dict[str, str]) -> None:
     """What was approved is what comes into force, or nothing does."""
     proposal = proposed(here, files, LESS["withdrawn"])
@@ -432,6 +449,10 @@ def test_a_proposal_whose_classes_were_changed_is_refused(here: SmallExchange, f
     with pytest.raises(Refused, match="not what was said"):
         apply(here, proposal)
     assert here.exchange.policy.access.training_gate == "deny"
+
+
+def policy_texts(here: SmallExchange) -> dict[str, str]:
+    return dict(here.exchange.revisions.history.files("2.1.0"))
 
 
 def sql(here: SmallExchange, statement: str, **values: str) -> None:
