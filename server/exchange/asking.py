@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 
 from sqlmodel import Session, select
 
 from server.domain.agreement import Person, PolicySet
+from server.domain.errors import Misconfigured
 from server.domain.notice import Button, Tone
 from server.domain.quorum import About, Approver, ChangeClass, Needs, approver, asked, needs
 from server.domain.schedule import clock_words
@@ -133,7 +136,7 @@ class Asking:
             "refused": f"Refused at {when}.",
             "withdrawn": f"Withdrawn at {when}.",
             "overtaken": f"Overtaken at {when}: another revision came into force. Propose it again.",
-        }[row.status]
+        }.get(row.status, "Somebody changed it in the database; it is refused.")
 
     def _buttons(
         self, session: Session, row: ProposalRow, person: Person, given: list[ApprovalRow]
@@ -166,7 +169,8 @@ def needs_text(plan: Plan) -> str:
 
 def told_of(row: ProposalRow) -> tuple[tuple[str, str], ...]:
     """(kind, sentence) of every consequence."""
-    return tuple((str(kind), str(sentence)) for kind, sentence in json.loads(row.consequences)["lines"])
+    with _as_stored(row):
+        return tuple((str(kind), str(sentence)) for kind, sentence in json.loads(row.consequences)["lines"])
 
 
 def lines_of(row: ProposalRow) -> tuple[str, ...]:
@@ -174,9 +178,20 @@ def lines_of(row: ProposalRow) -> tuple[str, ...]:
 
 
 def changes_text(row: ProposalRow) -> bool:
-    return bool(json.loads(row.consequences)["changes_text"])
+    with _as_stored(row):
+        return bool(json.loads(row.consequences)["changes_text"])
 
 
 def about_of(row: ProposalRow) -> About:
     """The classes that were worked out when it was proposed, against the revision that is still in force."""
-    return {ChangeClass(kind): frozenset(members) for kind, members in json.loads(row.needs)["about"].items()}
+    with _as_stored(row):
+        return {ChangeClass(kind): frozenset(members) for kind, members in json.loads(row.needs)["about"].items()}
+
+
+@contextmanager
+def _as_stored(row: ProposalRow) -> Iterator[None]:
+    """What was stored has a form; anything else was written by somebody with the database."""
+    try:
+        yield
+    except (ValueError, KeyError, TypeError, AttributeError):
+        raise Misconfigured(f"What {row.id} was said to change was changed in the database; it is refused.") from None

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import pytest
 from sqlalchemy import text
 
-from server.domain.errors import Forbidden, Misconfigured, Missing, Refused
+from server.domain.errors import Forbidden, Misconfigured, Missing, Refused, SafehandError
 from server.exchange import Exchange
 from server.exchange.asking import ProposalView
 from server.policy.lint import PolicyRefused
@@ -437,6 +437,20 @@ def test_a_tampered_proposal_is_refused(here: SmallExchange, files: dict[str, st
             text("UPDATE proposal SET files = replace(files, 'training_gate: deny', 'training_gate: warn')")
         )
     with pytest.raises(Misconfigured, match="was changed"):
+        apply(here, proposal)
+
+
+@pytest.mark.parametrize("column", ["consequences", "needs"])
+@pytest.mark.parametrize("value", ["{", "[]", "{}", '{"about": {"nonsense": []}, "lines": [1], "changes_text": false}'])
+def test_a_proposal_that_has_no_form_is_refused_with_a_sentence(
+    here: SmallExchange, files: dict[str, str], column: str, value: str
+) -> None:
+    """Whatever somebody writes into its row, reading and applying it end with the same sentence."""
+    proposal = proposed(here, files, LESS["withdrawn"])
+    sql(here, f"UPDATE proposal SET {column} = :value", value=value)
+    with pytest.raises(Misconfigured, match="was said to change was changed in the database"):
+        here.exchange.revisions.proposal("a-essex-1", proposal.id)
+    with pytest.raises(SafehandError):
         apply(here, proposal)
 
 
