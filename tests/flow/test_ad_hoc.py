@@ -115,6 +115,14 @@ def test_r026_it_goes_to_one_member_even_where_the_exchange_says_that_it_broadca
         resolve(policy, "essex", ("safeguarding", "2026-11", "everyone"), "case.pdf")
 
 
+def test_a_worry_of_this_month_has_a_folder(here: SmallExchange) -> None:
+    """On 1 December the folder of December is there; the schedule's own exchanges have none before January."""
+    views, visitor = here.exchange.views, here.visitor("p-essex-1")
+    assert views.outbox_periods(visitor, "safeguarding")[0] == "2026-12"
+    assert views.outbox_periods(visitor, "post16-destinations")[0] == "2026-11"
+    assert here.put("p-essex-1", "safeguarding/2026-12/kent/case.pdf", b"a case")
+
+
 def test_a_refusal_ends_it_and_says_why(here: SmallExchange) -> None:
     """Its sender reads the reason; the partner never hears of it; a second answer changes nothing."""
     consignment = asked_for(here)

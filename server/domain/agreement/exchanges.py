@@ -155,7 +155,9 @@ class Exchange(Frozen):
 
     @property
     def covers_its_month(self) -> bool:
-        """Whether a month's files are sent within that month, not after it."""
+        """Whether a month's files are sent within that month; a worry of today does not wait for the next."""
+        if self.obligation == "ad_hoc":
+            return True
         return self.recurrence is not None and self.recurrence.covers == "same_month"
 
     @property
