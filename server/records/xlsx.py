@@ -228,7 +228,7 @@ def _directory(data: bytes) -> str | None:
     try:
         with zipfile.ZipFile(io.BytesIO(data)) as book:
             parts = book.infolist()
-    except (zipfile.BadZipFile, ValueError, NotImplementedError):
+    except (zipfile.BadZipFile, ValueError, NotImplementedError):  # the last: a feature of zip that zipfile lacks
         return "XLSX_UNREADABLE"
     names = [part.filename for part in parts]
     if len(parts) > PARTS or sum(part.file_size for part in parts) > UNPACKED:

@@ -91,6 +91,7 @@ def read(data: bytes, rows: int, columns: int) -> dict[str, object]:
         out.flush()
         found = formulas(data)
     except (CalamineError, zipfile.BadZipFile, ValueError, KeyError, NotImplementedError, MemoryError):
+        # NotImplementedError: a compression that zipfile lacks; MemoryError: this process's own bound
         return {"error": "XLSX_UNREADABLE"}
     return {"formulas": len(found), "cells": found[:LISTED]}
 
