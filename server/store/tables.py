@@ -373,6 +373,10 @@ class NoticeRow(SQLModel, table=True):
     updated_at: datetime = _when(index=True)
     about: int
     """The ledger entry it was written with."""
+    send_at: datetime | None = _when(nullable=True, index=True)
+    """The first moment at which it may reach its person; None until somebody has looked at quiet hours."""
+    joins: str = Field(default="", sa_column_kwargs={"server_default": ""})
+    """The thread of the day's message that it is told in; empty when it is a message of its own."""
     __table_args__ = (UniqueConstraint("person", "thread"),)
 
 
@@ -459,4 +463,8 @@ class KeyProposalRow(SQLModel, table=True):
     text: str = Field(sa_column=Column(Text, nullable=False))
     fingerprint: str
     at: datetime = _when()
+    status: str = Field(default="open", sa_column_kwargs={"server_default": "open"})
+    """open, approved, refused or withdrawn."""
+    proposal: str | None = None
+    """The proposal (P-…) that would put it into the policy set."""
     __table_args__ = (UniqueConstraint("person", "fingerprint"),)

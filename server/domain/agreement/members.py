@@ -13,7 +13,8 @@ from server.domain.agreement.terms import Fingerprint, Frozen, Id, LaCode, Role,
 
 Verb = Literal[
     "outbox.write", "inbox.read", "receipts.read", "keys.propose", "acknowledge", "attest", "recall", "suspend",
-    "status.read", "policy.propose", "policy.approve", "agreement.sign", "exchange.approve",
+    "status.read", "policy.propose", "policy.approve", "agreement.sign", "exchange.approve", "obligation.answer",
+    "event.announce", "correct", "hold", "countersign", "attest.yearly",
 ]  # fmt: skip
 PublicLine = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=4000)]
 IcoNumber = Annotated[str, StringConstraints(pattern=r"^(Z\d{7}|Z[AB]\d{6})$")]

@@ -141,6 +141,20 @@ class PolicySet(Frozen):
                 found.update(mapping.headers)
         return found
 
+    def calendar(self, calendar_id: str | None) -> Calendar | None:
+        """The calendar of this id; None when there is none."""
+        return next((calendar for calendar in self.calendars if calendar.id == calendar_id), None)
+
+    @property
+    def notice_calendar(self) -> Calendar | None:
+        """Whose working days notices keep: the one that notifications name, else the first; None without any."""
+        return self.calendar(self.notifications.calendar) or next(iter(self.calendars), None)
+
+    def calendar_of(self, exchange: Exchange) -> Calendar | None:
+        """The calendar of the exchange's schedule, else that of the notices."""
+        named = exchange.recurrence.calendar if exchange.recurrence else None
+        return self.calendar(named) or self.notice_calendar
+
     def special_columns(self, exchange: Exchange) -> tuple[Column, ...]:
         """The agreed columns that hold special-category data, by themselves or by one of their codes."""
         schema = self.schema_of(exchange)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import date
 from typing import Annotated, Literal
 
@@ -174,6 +175,12 @@ class Notifications(Frozen):
     """notifications.yaml."""
 
     quiet: Quiet = Quiet()
+    calendar: Id | None = Field(default=None, description="whose working days notices keep; else the first calendar")
+    closures: Mapping[Id, tuple[date, ...]] = Field(
+        default_factory=dict,
+        description="by member: days on which its people are not reminded, such as a council's own",
+    )
+    snooze_at_most: WorkingDays = "2wd"
     digest_daily: TimeOfDay = "09:00"
     max_per_person_per_day: int = Field(default=6, ge=1, le=50)
     transports: tuple[Literal["chat", "email", "mailbox"], ...] = ("chat", "email", "mailbox")

@@ -3,7 +3,8 @@
 from alembic import context
 from sqlmodel import SQLModel
 
-import server.store.tables  # noqa: F401  (fills the metadata)
+import server.store.duty_tables
+import server.store.tables  # noqa: F401  (both fill the metadata)
 
 engine = context.config.attributes["engine"]
 with engine.connect() as connection:
