@@ -280,6 +280,20 @@ def test_a_due_day_is_a_working_day_and_never_before_its_window(
         assert each.due.tzinfo is LONDON
 
 
+@settings(max_examples=100, deadline=None)
+@given(data=st.data(), year=st.sampled_from(YEARS), window=windows, day=day_of_month)
+def test_only_a_policy_that_says_so_makes_something_due_on_another_day(
+    data: st.DataObject, year: int, window: dict[str, Any], day: int
+) -> None:
+    """`roll: none` is the day as written, working or not, and still never before the window; every month has one."""
+    calendar = data.draw(calendars(year))
+    written = due_dates(an_exchange(window, due={"at": "day", "n": day, "roll": "none"}), calendar, year)
+    moved = due_dates(an_exchange(window, due={"at": "day", "n": day, "roll": "next"}), calendar, year)
+    for plain, rolled in zip(written, moved, strict=True):
+        assert plain.opens <= plain.due.date() <= rolled.due.date()
+        assert is_working(calendar, plain.due.date()) == (plain.due == rolled.due)
+
+
 @settings(max_examples=60, deadline=None)
 @given(data=st.data(), year=st.sampled_from(YEARS), window=windows)
 def test_what_is_ahead_is_what_the_years_say(data: st.DataObject, year: int, window: dict[str, Any]) -> None:

@@ -124,13 +124,22 @@ def test_adding_months_never_rolls_into_the_month_after(day: date, later: int) -
     [
         ("2026-12-01T09:02:00", date(2027, 2, 1)),
         ("2026-12-31T23:59:59", date(2027, 2, 28)),
+        ("2025-12-29T09:00:00", date(2026, 2, 28)),
         ("2026-07-31T00:10:00", date(2026, 9, 30)),
+        ("2027-12-30T00:00:00", date(2028, 2, 29)),
         ("2027-12-30T12:00:00", date(2028, 2, 29)),
     ],
 )
 def test_the_use_by_date_counts_from_londons_day_of_availability(available: str, expected: date) -> None:
     """00:10 on 31 July in London is still 30 July in UTC; London's day counts."""
     assert use_by(at(available), 2) == expected
+
+
+def test_two_months_are_not_sixty_days() -> None:
+    """From 31 December 2026 sixty days reach to 1 March; the use-by date is 28 February, a Sunday, and stays there."""
+    assert date(2026, 12, 31) + timedelta(days=60) == date(2027, 3, 1)
+    last = use_by(at("2026-12-31T12:00:00"), 2)
+    assert (last, last.weekday()) == (date(2027, 2, 28), 6)
 
 
 @given(moments, st.integers(1, 36))
