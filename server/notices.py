@@ -1,4 +1,4 @@
-"""Templates -> notices. The words live in templates/notices/, one file a kind; here they only become values."""
+"""Templates -> notices and pages. The words live in templates/, one file a kind; here they only become values."""
 
 from __future__ import annotations
 
@@ -22,6 +22,14 @@ class Notices:
             trim_blocks=True,
             lstrip_blocks=True,
         )
+        self._pages = Environment(
+            loader=FileSystemLoader(templates), undefined=StrictUndefined, autoescape=True, trim_blocks=True,
+            lstrip_blocks=True,
+        )  # fmt: skip
+
+    def page(self, template: str, facts: Mapping[str, object]) -> str:
+        """A rendered page of HTML: nobody's words become markup."""
+        return self._pages.get_template(template).render(**facts).strip() + "\n"
 
     def text(self, template: str, facts: Mapping[str, object]) -> str:
         """The rendered template, without blank space around it."""

@@ -15,6 +15,7 @@ from server.exchange.acknowledgement import Acknowledgements
 from server.exchange.ad_hoc import AdHoc
 from server.exchange.amendments import Amendments
 from server.exchange.attest import Attest
+from server.exchange.certificates import Certificates
 from server.exchange.clock import Clock
 from server.exchange.collection import Collection
 from server.exchange.condition import Condition
@@ -76,6 +77,7 @@ class Exchange:
         self.outbox = Outbox(ground)
         self.reviews, self.renewals = Reviews(ground), Renewals(ground)
         self.departures = Departures(ground)
+        self.certificates = Certificates(ground)
         self.evidence = Evidence(ground)
         self.clock = Clock(ground)
         self.condition = Condition(ground)

@@ -39,6 +39,11 @@ class Tx:
         self._head = head
         self._afterwards: dict[str, Callable[[], None]] = {}
 
+    @property
+    def head(self) -> tuple[int, str]:
+        """Number and hash of the ledger's last entry, those of this transaction included."""
+        return self._head.number, self._head.hash
+
     def after(self, name: str, act: Callable[[], None]) -> None:
         """Do this once the transaction is committed, and never if it is not; one act a name.
 
