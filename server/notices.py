@@ -22,6 +22,7 @@ class Notices:
             trim_blocks=True,
             lstrip_blocks=True,
         )
+        self._env.filters["sentence"] = _sentence
         self._pages = Environment(
             loader=FileSystemLoader(templates), undefined=StrictUndefined, autoescape=True, trim_blocks=True,
             lstrip_blocks=True,
@@ -50,3 +51,8 @@ class Notices:
         """The notice of this kind for one person of that member; at most three lines."""
         text = self.text(f"notices/{kind}.txt", facts)
         return Notice(person, thread, kind, text, tone, shown, buttons, member)
+
+
+def _sentence(clause: str) -> str:
+    """A clause as a sentence of its own."""
+    return clause[:1].upper() + clause[1:] + ("" if clause.endswith((".", "?", "!")) else ".")

@@ -63,6 +63,8 @@ USE_MOVES: Mapping[Use, frozenset[Use]] = {
 UNRELEASED = frozenset({Status.SENT, Status.HELD})
 VISIBLE = frozenset({Status.AVAILABLE, Status.COLLECTED, Status.ACKNOWLEDGED, Status.QUERIED})
 """What a recipient sees in its inbox. Superseded, rejected and recalled deliveries leave it."""
+REPLACED = frozenset({Status.REJECTED, Status.SUPERSEDED})
+"""Whose copies, where they were collected, are of no use any more and are destroyed."""
 CURRENT = UNRELEASED | VISIBLE
 """What a new file of the same name supersedes or repeats."""
 
@@ -71,6 +73,13 @@ def move(before: Status, after: Status) -> Status:
     """`after`, or Refused when the table has no such move."""
     if after not in MOVES[before]:
         raise Refused(f"A delivery that is {before} cannot become {after}.", code="NO_SUCH_MOVE")
+    return after
+
+
+def move_use(before: Use, after: Use) -> Use:
+    """`after`, or Refused when the table has no such move."""
+    if after not in USE_MOVES[before]:
+        raise Refused(f"What is {before} cannot become {after}.", code="NO_SUCH_MOVE")
     return after
 
 

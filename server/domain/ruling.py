@@ -24,6 +24,8 @@ class Act(StrEnum):
     APPROVE = "approve"
     SIGN = "sign"
     APPROVE_AD_HOC = "approve-ad-hoc"
+    ATTEST = "attest"
+    COUNTERSIGN = "countersign"
 
 
 @dataclass(frozen=True, slots=True)

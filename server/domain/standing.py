@@ -23,6 +23,8 @@ NEEDS: dict[Act, tuple[Verb, str]] = {
     Act.APPROVE: ("policy.approve", "approve a change of the agreement"),
     Act.SIGN: ("agreement.sign", "sign the agreement"),
     Act.APPROVE_AD_HOC: ("exchange.approve", "approve a file outside the schedule"),
+    Act.ATTEST: ("attest", "say what became of deliveries"),
+    Act.COUNTERSIGN: ("countersign", "countersign what was said of deliveries"),
 }
 
 
@@ -89,7 +91,7 @@ def of_deed(policy: PolicySet, deed: Deed) -> tuple[Rule, ...]:
         gated = deed.act is Act.READ
     if gated:
         rules.append(of_training(policy, person, deed.now))
-    if deed.act in {Act.READ, Act.ACKNOWLEDGE}:
+    if deed.act in {Act.READ, Act.ACKNOWLEDGE, Act.ATTEST, Act.COUNTERSIGN}:
         rules += _delivery(policy, person, deed)
     return tuple(rules)
 
@@ -123,4 +125,17 @@ def _delivery(policy: PolicySet, person: Person, deed: Deed) -> list[Rule]:
         own = deed.sent_by == person.id and not policy.access.sender_may_acknowledge
         sentence = f"{person.id} sent this file; somebody else acknowledges it."
         rules.append(Rule("SENDER_ACKNOWLEDGES", not own, sentence, "6, 9", ("access", "sender_may_acknowledge")))
+    if deed.act is Act.ATTEST:
+        rules += _attester(policy, person, deed)
     return rules
+
+
+def _attester(policy: PolicySet, person: Person, deed: Deed) -> list[Rule]:
+    """In the role that the agreement names, and never whoever sent it (clause 8)."""
+    role = policy.retention.attestation.by
+    words = f"{person.id} is no {role.replace('_', ' ')}, who alone says what became of deliveries."
+    sent = f"{person.id} sent this file; somebody of its recipient says what became of it."
+    return [
+        Rule("ATTESTED_IN_ANOTHER_ROLE", role in person.roles, words, "8", ("retention", "attestation", "by")),
+        Rule("SENDER_ATTESTS", deed.sent_by != person.id, sent, "8", ("people", person.id)),
+    ]

@@ -39,6 +39,7 @@ from server.exchange.sessions import Sessions
 from server.exchange.signing import Signing
 from server.exchange.telling import Telling
 from server.exchange.uploads import Uploads
+from server.exchange.use import UseOfCopies
 from server.exchange.views import Views
 from server.notices import Notices
 from server.seal.exchange_key import ExchangeKey
@@ -78,6 +79,7 @@ class Exchange:
         self.reviews, self.renewals = Reviews(ground), Renewals(ground)
         self.departures = Departures(ground)
         self.certificates = Certificates(ground)
+        self.use = UseOfCopies(ground, telling, self.certificates)
         self.evidence = Evidence(ground)
         self.clock = Clock(ground)
         self.condition = Condition(ground)
@@ -146,6 +148,7 @@ class Exchange:
             "renewals": self.renewals.remind_due,
             "signatures": self.signing.ask_unsigned,
             "departures": self.departures.remind,
+            "overdue": self.use.note_overdue,
         }
 
     def tick(self) -> None:

@@ -6,13 +6,15 @@ from datetime import date, datetime
 
 from sqlmodel import select
 
-from server.domain.delivery import UNRELEASED, VISIBLE, SealedCopy, Status
+from server.domain.delivery import REPLACED, UNRELEASED, VISIBLE, SealedCopy, Status, Use
 from server.domain.notice import Button, Tone
 from server.domain.schedule import Period, clock_words, day_words
 from server.exchange.approval import APPROVAL, NOT_APPROVED, approvers
+from server.exchange.attested import personal, said_of, use_words
 from server.exchange.ground import Ground
 from server.exchange.quality import warning_words
 from server.store import Tx
+from server.store.duty_tables import AttestationRow
 from server.store.tables import AdHocRow, ConsignmentRow, DeliveryRow
 
 _TONES: dict[Status, Tone] = {
@@ -29,8 +31,15 @@ def period_words(period: str) -> str:
     return parsed.words if parsed else period
 
 
-def status_words(delivery: DeliveryRow, consignment: ConsignmentRow, name: str, now: datetime) -> str:
-    """What the sender is told about one recipient, as a clause."""
+def status_words(
+    delivery: DeliveryRow, consignment: ConsignmentRow, name: str, now: datetime, said: AttestationRow | None = None
+) -> str:
+    """Where it stands with one recipient, as a clause; and what that recipient said became of its copy."""
+    words, used = _status_words(delivery, consignment, name, now), use_words(delivery, said, now)
+    return f"{words}; {used}" if used else words
+
+
+def _status_words(delivery: DeliveryRow, consignment: ConsignmentRow, name: str, now: datetime) -> str:
 
     def at(moment: datetime | None) -> str:
         return clock_words(moment, now) if moment else "an unknown time"
@@ -68,8 +77,10 @@ class Telling:
         """The sender's one message about this consignment, as its deliveries stand now."""
         rows = tx.session.exec(select(DeliveryRow).where(DeliveryRow.consignment == consignment.id)).all()
         deliveries = sorted(rows, key=lambda row: row.id)
+        said = said_of(tx.session, [row.id for row in deliveries])
         lines = [
-            (row, status_words(row, consignment, self._ground.called(row.recipient), tx.now)) for row in deliveries
+            (row, status_words(row, consignment, self._ground.called(row.recipient), tx.now, said.get(row.id)))
+            for row in deliveries
         ]
         held = any(row.status is Status.HELD for row in deliveries)
         tones = [_TONES.get(row.status, "info") for row in deliveries]
@@ -124,6 +135,8 @@ class Telling:
 
     def recipient(self, tx: Tx, delivery: DeliveryRow, consignment: ConsignmentRow, *, about: int) -> None:
         """The message of every data manager of the recipient about this delivery, as it stands now."""
+        said = said_of(tx.session, [delivery.id]).get(delivery.id)
+        buttons = recipient_buttons(delivery, personal=personal(self._ground.policy, consignment.exchange))
         facts = {
             **self._facts(consignment),
             "delivery": delivery,
@@ -134,6 +147,8 @@ class Telling:
             },
             "status": str(delivery.status),
             "over": delivery.copy_state is SealedCopy.PURGED and delivery.status in VISIBLE,
+            "use": str(delivery.use_state),
+            "used": use_words(delivery, said, tx.now),
         }
         for person in self._ground.policy.people_of(delivery.recipient, "data_manager"):
             notice = self._ground.notices.notice(
@@ -143,7 +158,7 @@ class Telling:
                 thread=f"delivery:{delivery.id}",
                 facts=facts,
                 tone=_TONES.get(delivery.status, "info"),
-                buttons=recipient_buttons(delivery),
+                buttons=buttons,
             )
             tx.notify(notice, about=about)
 
@@ -184,14 +199,27 @@ def approval_buttons(consignment: str) -> tuple[Button, ...]:
     )
 
 
-def recipient_buttons(delivery: DeliveryRow) -> tuple[Button, ...]:
-    """What a data manager can press now."""
+def recipient_buttons(delivery: DeliveryRow, *, personal: bool = True) -> tuple[Button, ...]:
+    """What a data manager can press now; of what is no personal data (`personal`) nothing is to be destroyed."""
     acknowledge = Button("acknowledge", "Acknowledge", delivery.id, "primary")
     problem = Button("problem", "Problem", delivery.id, "plain", asks_reason=True)
+    used = use_buttons(delivery) if personal else ()
     if delivery.status in {Status.AVAILABLE, Status.COLLECTED, Status.QUERIED}:
-        return (acknowledge, problem)
+        return (acknowledge, *used, problem)
     if delivery.status is Status.ACKNOWLEDGED:
-        return (problem,)
+        return used if delivery.use_state is Use.DESTROYED else (*used, problem)
+    return used
+
+
+def use_buttons(delivery: DeliveryRow) -> tuple[Button, ...]:
+    """What can be said now of the recipient's own copy."""
+    if delivery.use_state is Use.DESTROYED or delivery.available_at is None:
+        return ()
+    copied = delivery.status in REPLACED and delivery.collected_at is not None
+    if copied or (delivery.use_state is Use.PROCESSED and delivery.status in VISIBLE):
+        return (Button("destroyed", "Destroyed", delivery.id, "primary"),)
+    if delivery.status is Status.ACKNOWLEDGED:
+        return (Button("processed", "Processed", delivery.id),)
     return ()
 
 

@@ -17,6 +17,7 @@ from server.domain.schedule import current_period, open_periods
 from server.exchange.address import goes_to_everyone
 from server.exchange.approval import APPROVAL, approvers
 from server.exchange.asking import ProposalView
+from server.exchange.attested import personal, said_of
 from server.exchange.documents import Documents, Paper
 from server.exchange.ground import Ground
 from server.exchange.outbox_rows import still_listed
@@ -25,6 +26,7 @@ from server.exchange.sessions import Sessions, Visitor
 from server.exchange.signing import Signing
 from server.exchange.telling import approval_buttons, held_buttons, period_words, recipient_buttons, status_words
 from server.exchange.uploads import Uploads
+from server.store.duty_tables import AttestationRow
 from server.store.tables import (
     ChecksumRow,
     ConsignmentRow,
@@ -414,8 +416,17 @@ class Views:
         )
         with self._ground.store.reading() as session:
             pairs = session.exec(query).all()
+            said = said_of(session, [row.id for row, _ in pairs])
         acting = {c.person: self._permits(Act.ACKNOWLEDGE, person, sent_by=c.person) for _, c in pairs}
-        return tuple(self._view(row, c, recipient_buttons(row) if acting[c.person] else ()) for row, c in pairs)
+        policy = self._ground.policy
+        return tuple(
+            self._view(
+                row, c,
+                recipient_buttons(row, personal=personal(policy, c.exchange)) if acting[c.person] else (),
+                said.get(row.id),
+            )
+            for row, c in pairs
+        )  # fmt: skip
 
     def sent_deliveries(self, person_id: str) -> tuple[DeliveryView, ...]:
         """What the person's member has sent, newest first."""
@@ -427,7 +438,8 @@ class Views:
             return ()
         with self._ground.store.reading() as session:
             pairs = session.exec(_sent_by(person.member).limit(500)).all()
-        return tuple(self._view(row, c, self._sent_buttons(person, row, c)) for row, c in pairs)
+            said = said_of(session, [row.id for row, _ in pairs])
+        return tuple(self._view(row, c, self._sent_buttons(person, row, c), said.get(row.id)) for row, c in pairs)
 
     def _sent_buttons(self, person: Person, row: DeliveryRow, consignment: ConsignmentRow) -> tuple[Button, ...]:
         policy = self._ground.policy
@@ -443,9 +455,12 @@ class Views:
             return (Button("recall", "Recall", row.id, "danger"),)
         return ()
 
-    def _view(self, row: DeliveryRow, consignment: ConsignmentRow, buttons: tuple[Button, ...]) -> DeliveryView:
+    def _view(
+        self, row: DeliveryRow, consignment: ConsignmentRow, buttons: tuple[Button, ...],
+        said: AttestationRow | None = None,
+    ) -> DeliveryView:  # fmt: skip
         name = self._ground.called(row.recipient)
-        words = status_words(row, consignment, name, self._ground.now())
+        words = status_words(row, consignment, name, self._ground.now(), said)
         if row.status is Status.HELD and consignment.hold_words:
             words = f"{words}. {consignment.hold_words}"
         return DeliveryView(
