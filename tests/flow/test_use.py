@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Mapping
 from datetime import UTC, date, datetime, timedelta
 
@@ -351,3 +352,24 @@ def test_habits_are_remembered_for_the_member(here: SmallExchange) -> None:
         "mail": "deleted", "paper": "shredded", "backups": "expires",
         "backups_until": (until + timedelta(days=7)).isoformat(), "subcontractors": "none",
     }  # fmt: skip
+
+
+def test_the_certificate_says_what_the_recipient_attests_and_its_limit(here: SmallExchange) -> None:
+    """One when it is destroyed, and a new version when it is countersigned; never a word about the sealed copy."""
+    exchange, delivery = here.exchange, acknowledged(here)
+    exchange.use.processed("p-kent-1", delivery, SOME, via="desk")
+    exchange.use.destroyed("p-kent-1", delivery, GONE, via="desk")
+    exchange.use.countersign("g-kent", delivery, via="desk")
+    views = [view for view in exchange.certificates.all() if view.kind == "recipient"]
+    assert [(view.delivery, view.version) for view in views] == [(delivery, 1), (delivery, 2)]
+    document = json.loads(exchange.certificates.text(views[0].id, ".json") or "")
+    own = document["attestation"]
+    assert own["records"] == {"received": 3, "kept": 2, "not_ours": 1, "rejected": 0}
+    assert own["places"] == [
+        {"place": "Downloads", "method": "deleted"}, {"place": "Import folder", "method": "overwritten"},
+    ]  # fmt: skip
+    assert own["attested_by"]["person"] == "p-kent-1"
+    assert own["limit"] == "This is what the recipient says of its own copies; the exchange cannot see them."
+    page = exchange.certificates.text(views[1].id, ".html") or ""
+    assert own["limit"] in page
+    assert "Countersigned by</dt><dd>" in page and "g-kent" in page
