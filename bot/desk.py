@@ -59,6 +59,8 @@ REPLIES_KEPT = 500
 NOTICES_SHOWN = 50
 DELIVERIES_SHOWN = 50
 _BACK = re.compile(r"/desk(/colleagues|/agreement|/changes(/P-\d{4}-\d{6,})?|/delivery/D-\d{4}-\d{6,})?")
+_ASKED = frozenset({"kind", "reason", "line", "field"})
+"""The fields that forms have."""
 OLD_PAGE = "That page was too old, or it did not come from this desk. Nothing was changed. Please open the desk again."
 
 
@@ -224,7 +226,18 @@ class Desk:
         for side, views in (("received", received), ("sent", sent)):
             view = next((view for view in views if view.id == wanted), None)
             if view is not None:
-                return self._page("delivery.html", session, request=request, side=side, line=delivery_line(view))
+                corrections = await self._threads.run(self._exchange.corrections.of_person, person)
+                return self._page(
+                    "delivery.html",
+                    session,
+                    request=request,
+                    side=side,
+                    line=delivery_line(view),
+                    corrections=[
+                        one for one in corrections if view.id == one.delivery or view.consignment == one.consignment
+                    ],
+                    may_correct=side == "received" and self._exchange.corrections.may_ask(person),
+                )
         return self._message(session, f"There is no delivery {wanted[:40]} that you may see.", 404)
 
     async def _colleagues(self, request: Request, session: DeskSession) -> Response:
@@ -366,7 +379,7 @@ def _text(form: FormData, name: str) -> str:
 
 
 def _answers(form: FormData) -> dict[str, str]:
-    return {name: value for name, value in form.items() if isinstance(value, str) and name in {"kind", "reason"}}
+    return {name: value for name, value in form.items() if isinstance(value, str) and name in _ASKED}
 
 
 def _back(where: str) -> str:

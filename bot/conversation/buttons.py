@@ -36,6 +36,13 @@ class Buttons:
             "refuse-change": lambda who, what, said, via: exchange.revisions.refuse(who, what, _why(said), via=via),
             "sign-agreement": lambda who, what, _, via: exchange.signing.sign(who, what, via=via),
             "attest-destroyed": lambda who, what, _, via: exchange.departures.attest(who, what, via=via),
+            "correct": lambda who, what, said, via: exchange.corrections.correct(
+                who, what, said.get("line", ""), said.get("field", ""), via=via
+            ),
+            "accept-correction": lambda who, what, _, via: exchange.corrections.accept(who, what, via=via),
+            "decline-correction": lambda who, what, said, via: exchange.corrections.decline(
+                who, what, _why(said), via=via
+            ),
             "review": lambda who, _, said, via: exchange.reviews.ask(who, _why(said), via=via),
             "close-review": lambda who, what, _, via: exchange.reviews.close(who, what, via=via),
             "suspend": lambda who, what, *_: exchange.people.suspend(what, by=who),

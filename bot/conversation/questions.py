@@ -12,7 +12,7 @@ from server.domain.errors import Refused
 ASKS = frozenset(
     {
         "problem", "recall", "discard", "suspend", "approve-ad-hoc", "refuse-ad-hoc", "review", "close-review",
-        "approve-change", "refuse-change", "sign-agreement", "attest-destroyed",
+        "approve-change", "refuse-change", "correct", "decline-correction", "sign-agreement", "attest-destroyed",
     }
 )  # fmt: skip
 """Verbs that ask something before they are carried out: a reason, or "are you sure?"."""
@@ -54,6 +54,25 @@ QUESTIONS: Mapping[str, Form] = {
         "Refuse",
         danger=True,
         fields=(WHY_REFUSED,),
+    ),
+    "correct": Form(
+        "correct",
+        "",
+        "What is wrong in {0}?",
+        "Only where it is, never what it says or should say: its sender looks it up and sends the file again.",
+        "Ask for a correction",
+        fields=(
+            Field("line", "Which line of the file?", "text", hint="A number; the header is line 1.", max_length=8),
+            Field("field", "Which field?", "text", hint="Its name as in the header, such as address.", max_length=60),
+        ),
+    ),
+    "decline-correction": Form(
+        "decline-correction",
+        "",
+        "Is the record right?",
+        "Everybody who has the file reads your reason.",
+        "It is right",
+        fields=(replace(REASON, label="Why is it right as it is?", hint="Without names or other personal data."),),
     ),
     "problem": Form("problem", "", "Problem with {0}", "The sender is told at once.", "Send", fields=(KIND, REASON)),
     "recall": Form(

@@ -20,6 +20,7 @@ HELP = (
     "/safehand status: what waits for you, and what you sent\n"
     "/safehand changes: what is proposed, what it would change, and your answer\n"
     "/safehand agreement: its text, who has signed it, and your signature\n"
+    "/safehand correct D-… line 44 address: a record may be wrong; only where, never what it says\n"
     "/safehand review REASON: ask every governance lead whether the agreement still fits\n"
     "/safehand link CODE: tie this chat account to you; the code is in link/ of your mailbox, or on the desk\n"
     "/safehand unlink: end that\n"
@@ -60,6 +61,8 @@ class Words:
                     return self._as_person(account, self._changes)
                 case "agreement":
                     return self._as_person(account, self._agreement)
+                case "correct":
+                    return self._as_person(account, lambda person: self._correct(account, person, rest.split()))
                 case "review":
                     return self._review(account, rest.strip().strip("`\"'“”"))
                 case "help" | "":
@@ -122,6 +125,14 @@ class Words:
         if person_id is None:
             return Reply(HOW_TO_LINK, "attention")
         asked = self._exchange.reviews.ask(person_id, reason, via=account.platform)
+        return Reply(asked.sentence, "good" if asked.changed else "info", asked.changed)
+
+    def _correct(self, account: Account, person_id: str, said: list[str]) -> Reply:
+        """Correct D-2026-000417 line 44 address: where it is, and nothing else."""
+        if len(said) != 4 or said[1].casefold() != "line":
+            return Reply("Say which: /safehand correct D-2026-000417 line 44 address", "attention")
+        delivery, _, line, field = said
+        asked = self._exchange.corrections.correct(person_id, delivery.upper(), line, field, via=account.platform)
         return Reply(asked.sentence, "good" if asked.changed else "info", asked.changed)
 
     def _changes(self, person_id: str) -> Reply:

@@ -13,6 +13,7 @@ from server.cli import (
     access,
     agreement,
     clock,
+    correction,
     demo,
     doctor,
     ledger,
@@ -70,6 +71,7 @@ policy.app.add_typer(policy_text.explain, name="explain")
 app.add_typer(policy.app, name="policy")
 app.add_typer(member.app, name="member")
 app.add_typer(agreement.app, name="agreement")
+app.add_typer(correction.app, name="correction")
 app.add_typer(access.app, name="access")
 app.add_typer(ledger.app, name="ledger")
 app.add_typer(clock.app, name="clock")

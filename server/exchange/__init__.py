@@ -19,6 +19,7 @@ from server.exchange.certificates import Certificates
 from server.exchange.clock import Clock
 from server.exchange.collection import Collection
 from server.exchange.condition import Condition
+from server.exchange.corrections import Corrections
 from server.exchange.coverage import Coverage
 from server.exchange.delivery import Deliveries
 from server.exchange.departures import Departures
@@ -68,9 +69,11 @@ class Exchange:
         self.acknowledgement = Acknowledgements(ground, telling)
         self.ad_hoc = AdHoc(ground, self.delivery)
         self.revisions, self.signing = Revisions(ground), Signing(ground)
+        self.corrections = Corrections(ground)
         self.attest = Attest(
-            self.sessions, self.delivery, self.acknowledgement, self.ad_hoc, self.revisions, self.signing
-        )
+            self.sessions, self.delivery, self.acknowledgement, self.ad_hoc, self.revisions, self.signing,
+            self.corrections,
+        )  # fmt: skip
         self.keys = Keys(ground, self.sessions)
         self.people = People(ground)
         self.documents = Documents(ground, self.people)
@@ -145,6 +148,7 @@ class Exchange:
             "uploads": self.intake.give_up,
             "refusals": self._refusals.say_unsaid,
             "approvals": self.ad_hoc.end_due,
+            "corrections": self.corrections.settle,
             "renewals": self.renewals.remind_due,
             "signatures": self.signing.ask_unsigned,
             "departures": self.departures.remind,

@@ -11,16 +11,18 @@ from server.domain import guard
 from server.domain.errors import Refused
 from server.exchange.acknowledgement import Acknowledgements
 from server.exchange.ad_hoc import AdHoc
+from server.exchange.corrections import Corrections
 from server.exchange.delivery import Deliveries, Outcome
 from server.exchange.revisions import Revisions
 from server.exchange.sessions import Sessions, Visitor
 from server.exchange.signing import Signing
 
-_NAME = re.compile(r"([cdp]-\d{4}-\d{6,}|agreement-[0-9a-f]{12})\.([a-z-]+?)(?:\.txt)?", re.IGNORECASE)
+_NAME = re.compile(r"([cdep]-\d{4}-\d{6,}|agreement-[0-9a-f]{12})\.([a-z-]+?)(?:\.txt)?", re.IGNORECASE)
 WORDS = (
     "D-….acknowledged  D-….queried  D-….rejected (with the reason inside)  D-….recall  C-….all-there  C-….discard  "
     "C-….approved  C-….refused (with the reason inside)  P-….approved  P-….refused (with the reason inside)  "
-    "agreement-….signed"
+    "agreement-….signed  D-….correct (with the line and the field inside)  E-….accepted  "
+    "E-….declined (with the reason inside)  E-….withdrawn"
 )
 
 
@@ -29,15 +31,18 @@ class Attest:
 
     def __init__(
         self, sessions: Sessions, deliveries: Deliveries, acknowledgements: Acknowledgements, ad_hoc: AdHoc,
-        revisions: Revisions, signing: Signing,
+        revisions: Revisions, signing: Signing, corrections: Corrections,
     ) -> None:  # fmt: skip
         self._sessions, self._acknowledgements, self._signing = sessions, acknowledgements, signing
+        self._corrections = corrections
         self._with_reason: Mapping[tuple[str, str], Callable[..., Outcome]] = {
             ("D", "queried"): partial(self._problem, "queried"),
             ("D", "rejected"): partial(self._problem, "rejected"),
             ("C", "approved"): ad_hoc.approve,
             ("C", "refused"): ad_hoc.refuse,
             ("P", "refused"): revisions.refuse,
+            ("D", "correct"): self._correct,
+            ("E", "declined"): corrections.decline,
         }
         self._alone: Mapping[tuple[str, str], Callable[..., Outcome]] = {
             ("D", "acknowledged"): acknowledgements.acknowledge,
@@ -46,6 +51,8 @@ class Attest:
             ("C", "all-there"): deliveries.all_there,
             ("C", "discard"): deliveries.discard,
             ("P", "approved"): revisions.approve,
+            ("E", "accepted"): corrections.accept,
+            ("E", "withdrawn"): corrections.withdraw,
             ("A", "signed"): self._sign,
         }
 
@@ -72,6 +79,14 @@ class Attest:
         self, kind: Literal["queried", "rejected"], person: str, subject: str, reason: str, *, via: str
     ) -> Outcome:
         return self._acknowledgements.problem(person, subject, kind, reason, via=via)
+
+    def _correct(self, person: str, subject: str, text: str, *, via: str) -> Outcome:
+        """`line: 44` and `field: address`, one a line."""
+        said = dict(line.partition(":")[::2] for line in text.splitlines() if line.strip())
+        given = {name.strip().casefold(): value.strip() for name, value in said.items()}
+        if given.keys() != {"line", "field"}:
+            raise Refused("Write two lines into it and nothing else: line: 44 and field: address.", code="ATTEST_FORM")
+        return self._corrections.correct(person, subject, given["line"], given["field"], via=via)
 
     def _sign(self, person: str, subject: str, *, via: str) -> Outcome:
         """The text in force, named by the beginning of its hash; any other is refused by the verb."""

@@ -49,6 +49,11 @@ class InForce:
             for member in self.policy.members
         }
 
+    @cached_property
+    def key_ends(self) -> Mapping[str, datetime | None]:
+        """When each key that files are sealed to can no longer be, None for never; as the keys themselves say."""
+        return self.keyring.ends()
+
     def keys_for(self, member_id: str, real: datetime) -> tuple[tuple[SealingKey, ...], dict[str, str]]:
         """The keys that a file for this member can be sealed to now, and why others cannot: {holder: reason}."""
         usable: list[SealingKey] = []

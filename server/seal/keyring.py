@@ -21,6 +21,7 @@ from server.seal.gpg import Gpg, SealError
 from server.seal.packets import BadPackets
 
 LISTING_SECONDS = 60.0
+_NEVER = datetime.max.replace(tzinfo=UTC)
 RSA_LEAST = 3072
 """Bits. NIST SP 800-57 part 1, table 2: 128 bits of strength, as for the curves below."""
 _RSA = frozenset({"1", "2", "3"})
@@ -97,6 +98,11 @@ class _Part:
             return "unreadable"
         return "" if self.strong else "weak"
 
+    @property
+    def sound(self) -> bool:
+        """Whether nothing but its age is against it."""
+        return self.strong and self.validity not in ("r", "i", "d", "n")
+
 
 @dataclass(frozen=True, slots=True)
 class _Listed:
@@ -145,6 +151,22 @@ class Keyring:
             why = _gravest([part.fault(at) for part in candidates])
             return UnusableKey(key.holder, key.member, key.fingerprint, why)
         return SealingKey(key.holder, key.member, key.fingerprint, usable)
+
+    def ends(self) -> dict[str, datetime | None]:
+        """{fingerprint: when it can no longer be sealed to}, None for never, as the keys themselves say.
+
+        Without keys that are unusable for another reason than their age: revoked, weak, cannot encrypt. Pure.
+        """
+        found = ((fingerprint, _end(listed)) for fingerprint, listed in self._listed.items())
+        return {fingerprint: None if end == _NEVER else end for fingerprint, end in found if end is not None}
+
+
+def _end(listed: _Listed) -> datetime | None:
+    """When the last of its encryption keys ends, or the whole key; `_NEVER` when none does; None if none is sound."""
+    if not listed.primary.sound:
+        return None
+    ends = [part.expires or _NEVER for part in (*listed.subkeys, listed.primary) if part.encrypts and part.sound]
+    return min(max(ends), listed.primary.expires or _NEVER) if ends else None
 
 
 def _gravest(faults: list[str]) -> str:
