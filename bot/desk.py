@@ -32,7 +32,9 @@ from bot.pages import (
     waits,
 )
 from bot.relay import Threads
+from bot.status_page import ALL, page
 from server.domain.agreement_words import COLUMNS
+from server.domain.due import year_named
 from server.domain.errors import Busy, SafehandError
 from server.domain.schedule import in_words
 from server.exchange import Exchange
@@ -108,6 +110,8 @@ class Desk:
             Route("/desk/code", self._posted(self._code), methods=["POST"]),
             Route("/desk", self._signed_in(self._home), methods=["GET"]),
             Route("/desk/delivery/{delivery}", self._signed_in(self._delivery), methods=["GET"]),
+            Route("/desk/status", self._signed_in(self._status), methods=["GET"]),
+            Route("/desk/status/{exchange}/{year}", self._signed_in(self._status), methods=["GET"]),
             Route("/desk/changes", self._signed_in(self._changes), methods=["GET"]),
             Route("/desk/changes/{proposal}", self._signed_in(self._change), methods=["GET"]),
             Route("/desk/agreement", self._signed_in(self._agreement), methods=["GET"]),
@@ -244,6 +248,23 @@ class Desk:
         views = await self._threads.run(self._exchange.views.colleagues, session.person.id)
         return self._page("colleagues.html", session, request=request, colleagues=views)
 
+    async def _status(self, request: Request, session: DeskSession) -> Response:
+        """How the agreement is kept in one sharing year: of all exchanges or one, of all members or the own one."""
+        wanted, named = request.path_params.get("exchange", ALL), request.path_params.get("year")
+        year = year_named(named) if named else None
+        if named and year is None:
+            return self._message(session, "There is no such sharing year: it is written as 2026-27.", 404)
+        sight = await self._threads.run(
+            lambda: self._exchange.status.sight(
+                session.person.id,
+                exchange=None if wanted == ALL else wanted,
+                member=session.member.id if request.query_params.get("own") else None,
+                year=year,
+            )
+        )
+        shown = page(sight, (session.member.id, session.member.called))
+        return self._page("status.html", session, request=request, kept=shown)
+
     async def _changes(self, request: Request, session: DeskSession) -> Response:
         views = await self._threads.run(self._exchange.revisions.proposals, session.person.id)
         return self._page("changes.html", session, request=request, lines=[proposal_line(view) for view in views])
@@ -358,8 +379,9 @@ class Desk:
         said = self._recall_said(request, session) if request and session else None
         here = request.url.path if request else str(facts.get("back", "/desk"))
         changes = session is not None and self._exchange.revisions.concern(session.person.id)
+        sees = session is not None and self._exchange.status.concerns(session.person.id)
         html = self._env.get_template(template).render(
-            session=session, said=said, here=here, shows_changes=changes, **facts
+            session=session, said=said, here=here, shows_changes=changes, shows_status=sees, **facts
         )
         return Response(html, status_code=status, media_type="text/html; charset=utf-8", headers=HEADERS)
 

@@ -86,7 +86,8 @@ class Words:
         if person_id is None:
             return Reply(HOW_TO_LINK, "attention")
         views, review = self._exchange.views, self._exchange.reviews.under_way(person_id)
-        about = [f"The agreement is {review.words}"] if review else []
+        owes = self._exchange.status.owes(person_id)
+        about = [*([f"The agreement is {review.words}"] if review else []), *([f"{owes}."] if owes else [])]
         decisions, buttons = self._to_decide(person_id)
         received = [view for view in views.received(person_id) if view.status in _WAITING]
         sent = [view for view in views.sent_deliveries(person_id) if view.status in _UNDER_WAY]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
@@ -128,10 +127,12 @@ def _write(folder: Path, texts: Mapping[str, str]) -> None:
 
 
 def _year(text: str) -> int:
-    found = re.fullmatch(r"(20\d\d)-(\d\d)", text)
-    if found is None or (int(found[1]) + 1) % 100 != int(found[2]):
+    from server.domain.due import year_named
+
+    year = year_named(text)
+    if year is None:
         raise typer.BadParameter("write the sharing year as 2026-27", param_hint="--year")
-    return int(found[1])
+    return year
 
 
 def _chosen(directory: Path | None, data: Path | None) -> Path:

@@ -5,6 +5,7 @@ A due day is a working day and never before its window. A window without a worki
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import date, datetime, time, timedelta
@@ -26,6 +27,7 @@ FIRST_MONTH = 4
 """The sharing year runs from April to March."""
 FRIDAY = timedelta(days=4)
 WEEK = timedelta(days=7)
+_YEAR = re.compile(r"20[0-9]{2}-[0-9]{2}\Z")
 
 READINGS: tuple[tuple[str, Window], ...] = (
     ("1st: days 1-7", Window.model_validate({"kind": "days", "from": 1, "to": 7})),
@@ -204,6 +206,19 @@ def due_day(policy: PolicySet, exchange: Exchange, period: Period) -> date:
 def sharing_year(day: date) -> int:
     """The year in whose April the sharing year of `day` began."""
     return day.year if day.month >= FIRST_MONTH else day.year - 1
+
+
+def year_words(year: int) -> str:
+    """The sharing year that begins in April of `year`: 2026-27."""
+    return f"{year}-{(year + 1) % 100:02d}"
+
+
+def year_named(text: str) -> int | None:
+    """The year in whose April the sharing year begins that is written 2026-27; None for anything else."""
+    if _YEAR.match(text) is None:
+        return None
+    year = int(text[:4])
+    return year if text == year_words(year) else None
 
 
 def months_of(year: int) -> Iterator[date]:

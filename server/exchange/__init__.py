@@ -38,6 +38,7 @@ from server.exchange.reviews import Reviews
 from server.exchange.revisions import Revisions
 from server.exchange.sessions import Sessions
 from server.exchange.signing import Signing
+from server.exchange.status import Status
 from server.exchange.telling import Telling
 from server.exchange.uploads import Uploads
 from server.exchange.use import UseOfCopies
@@ -86,7 +87,7 @@ class Exchange:
         self.evidence = Evidence(ground)
         self.clock = Clock(ground)
         self.condition = Condition(ground)
-        self.coverage = Coverage(ground)
+        self.coverage, self.status = Coverage(ground), Status(ground)
 
     @classmethod
     def create(

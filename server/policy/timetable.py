@@ -7,14 +7,9 @@ from datetime import date
 
 from server.domain.agreement import Calendar, Exchange, PolicySet
 from server.domain.calendar import CalendarUncovered
-from server.domain.due import READINGS, due_in, months_due, months_of, window_days
+from server.domain.due import READINGS, due_in, months_due, months_of, window_days, year_words
 from server.domain.schedule import day_words, in_words
 from server.domain.schedule_words import clause_words, obligation_words, schedule_words
-
-
-def year_words(year: int) -> str:
-    """The sharing year that begins in April of `year`: 2026-27."""
-    return f"{year}-{(year + 1) % 100:02d}"
 
 
 def timetable(policy: PolicySet, year: int) -> Iterator[str]:

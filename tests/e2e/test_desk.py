@@ -3,19 +3,13 @@
 from __future__ import annotations
 
 import re
-import shutil
-import threading
-import time
 from collections.abc import Iterator
 
 import pytest
-import uvicorn
-from playwright.sync_api import Browser, Page, expect, sync_playwright
+from playwright.sync_api import Page, expect
 
-from bot.app import compose
-from server.web import web_app
 from tests.conftest import MakeGpgPerson, MakeSshKey
-from tests.small_exchange import TEMPLATES, SmallExchange, moved, policy_files, small_exchange
+from tests.small_exchange import SmallExchange, moved, policy_files, small_exchange
 
 PHONE, WIDE = 390, 1200
 
@@ -24,46 +18,6 @@ PHONE, WIDE = 390, 1200
 def small(gpg_person: MakeGpgPerson, ssh_key: MakeSshKey) -> Iterator[SmallExchange]:
     with small_exchange(gpg_person, ssh_key) as made:
         yield made
-
-
-@pytest.fixture(scope="module")
-def chromium() -> Iterator[Browser]:
-    found = shutil.which("chromium") or shutil.which("chromium-browser")
-    assert found, "Chromium is not installed: run `make setup-test`, or `apt-get install chromium`."
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=found, args=["--no-sandbox"])
-        yield browser
-        browser.close()
-
-
-@pytest.fixture(scope="module")
-def desk(small: SmallExchange) -> Iterator[str]:
-    """The desk's address."""
-    parts = compose(small.exchange, web_url="http://127.0.0.1", templates=TEMPLATES, slack=None)
-    app = web_app(small.exchange, parts.routes)
-    server = uvicorn.Server(uvicorn.Config(app, port=0, lifespan="off", log_level="error"))
-    serving = threading.Thread(target=server.run, daemon=True)
-    serving.start()
-    deadline = time.monotonic() + 10
-    while not server.started and time.monotonic() < deadline:
-        time.sleep(0.02)
-    port = server.servers[0].sockets[0].getsockname()[1]
-    yield f"http://127.0.0.1:{port}"
-    server.should_exit = True
-    serving.join(5)
-
-
-@pytest.fixture(params=[PHONE, WIDE], ids=["phone", "wide"])
-def page(request: pytest.FixtureRequest, chromium: Browser) -> Iterator[Page]:
-    """A new browser, as wide as a phone or a desk; whatever it complains of fails the test."""
-    context = chromium.new_context(viewport={"width": request.param, "height": 800})
-    page = context.new_page()
-    complaints: list[str] = []
-    page.on("console", lambda said: complaints.append(said.text) if said.type in {"error", "warning"} else None)
-    page.on("pageerror", lambda error: complaints.append(str(error)))
-    yield page
-    context.close()
-    assert [said for said in complaints if "422" not in said and "401" not in said] == []
 
 
 def sign_in(page: Page, desk: str, small: SmallExchange, person: str) -> None:

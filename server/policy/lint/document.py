@@ -7,6 +7,7 @@ from datetime import date
 
 from server.domain.agreement import STATUSES, LawfulBasis, Member, Signature
 from server.domain.agreement.terms import after, day_before
+from server.domain.due import sharing_year, year_words
 from server.policy.lint.frame import Check, Desk, LintFinding, Severity
 
 NOTICE = "P3M"
@@ -201,8 +202,7 @@ def _requirement(desk: Desk) -> Iterator[LintFinding]:
 
 def financial_year(day: date) -> str:
     """The sharing year of a day, April to March, as 2026-27."""
-    first = day.year if day.month >= 4 else day.year - 1
-    return f"{first:04d}-{(first + 1) % 100:02d}"
+    return year_words(sharing_year(day))
 
 
 def _signatures(desk: Desk) -> Iterator[LintFinding]:
