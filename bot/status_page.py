@@ -9,7 +9,7 @@ from server.domain.due import year_words
 from server.domain.obligation import Obligation, Standing, standing, words
 from server.domain.schedule import Period, day_words, in_words, london_day
 from server.domain.tally import Cell, Tally
-from server.exchange.status import Kept, Owed, Sight, Unacknowledged
+from server.exchange.status import Kept, Owed, Sight, Unacknowledged, Unattested
 
 NBSP = "\N{NO-BREAK SPACE}"
 LATE_NOW = "Late now"
@@ -161,7 +161,7 @@ def _overdue(sight: Sight) -> list[dict[str, str]]:
     for one in sight.overdue:
         lines.setdefault((one.sender, one.exchange, one.period), []).append(one)
     found = [_late(together) for together in lines.values()]
-    return found + [_waits(one) for one in sight.unacknowledged if one.days_over]
+    return [*found, *map(_waits, sight.past_their_day)]
 
 
 def _late(together: Sequence[Owed]) -> dict[str, str]:
@@ -175,7 +175,7 @@ def _late(together: Sequence[Owed]) -> dict[str, str]:
     }
 
 
-def _waits(one: Unacknowledged) -> dict[str, str]:
+def _waits(one: Unacknowledged | Unattested) -> dict[str, str]:
     return {
         "who": one.recipient_name,
         "what": f"{one.delivery} from {one.sender_name}, {one.exchange_name}, {one.period_words}",

@@ -19,7 +19,7 @@ from server.domain.tally import Tally
 
 if TYPE_CHECKING:
     from server.exchange import Exchange
-    from server.exchange.status import Owed, Sight, Unacknowledged
+    from server.exchange.status import Owed, Sight, Unacknowledged, Unattested
 
 _COLUMNS: tuple[tuple[str, tuple[Standing, ...]], ...] = (
     ("sent", (Standing.SENT, Standing.DONE)),
@@ -81,6 +81,7 @@ def told(sight: Sight) -> dict[str, object]:
         "totals": _numbers(sight.standings, sight.tally),
         "overdue": [_one(owed) for owed in sight.overdue],
         "unacknowledged": [asdict(one) for one in sight.unacknowledged],
+        "unattested": [asdict(one) for one in sight.unattested],
         "due": [_one(owed) for owed in sight.owed if owed.standing in {Standing.DUE, Standing.WAITING}],
         "missed": [_one(owed) for owed in sight.owed if owed.standing in {Standing.LATE, Standing.SENT_LATE}],
         "members": [{"member": kept.member, **_numbers(kept.standings, kept.tally)} for kept in sight.members],
@@ -95,7 +96,7 @@ def lines(sight: Sight, called: str) -> Iterator[str]:
     """What a person reads; overdue first."""
     yield f"{called}, sharing year {year_words(sight.year)}, as it stands on {in_words(sight.now)} in London."
     yield ""
-    over = [one for one in sight.unacknowledged if one.days_over]
+    over = sight.past_their_day
     yield from _section("Overdue", [*map(_owed, _by(sight, sight.overdue)), *map(_waits, over)], "nothing is overdue")
     due = [one for one in sight.owed if one.standing in {Standing.DUE, Standing.WAITING}]
     yield from _section("Due now", [*map(_owed, _by(sight, due))], "no window is open")
@@ -121,7 +122,7 @@ def _owed(one: Owed) -> tuple[str, str]:
     return f"{one.sender_name}{to}", f"{one.exchange_name}, {one.period_words}: {one.words}{days}"
 
 
-def _waits(one: Unacknowledged) -> tuple[str, str]:
+def _waits(one: Unacknowledged | Unattested) -> tuple[str, str]:
     about = f"{one.delivery} from {one.sender_name}, {one.exchange_name}, {one.period_words}"
     return one.recipient_name, f"{about}: {one.words}"
 

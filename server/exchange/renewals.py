@@ -71,7 +71,7 @@ class Renewals:
         mine = (renewal for renewal in self._of(in_force) if _worn(renewal, hat, in_force.policy))
         staged = [(renewal, renewal.stage(today)) for renewal in mine]
         return [
-            _item(renewal, stage == OVER, in_force.policy)
+            item(renewal, stage == OVER, in_force.policy)
             for renewal, stage in sorted(staged, key=lambda one: (one[0].last, one[0].about))
             if stage is not None
         ]
@@ -110,12 +110,12 @@ class Renewals:
         stage = renewal.stage(london_day(tx.now))
         facts: dict[str, Fact] = {"kind": renewal.kind, "last": renewal.last.isoformat(), "stage": stage}
         about = tx.record(Event("renewal.reminded", "exchange", (renewal.subject,), {**facts, "to": ",".join(people)}))
-        item = _item(renewal, stage == OVER, policy)
+        worded = item(renewal, stage == OVER, policy)
         for person_id in people:
             person = policy.person(person_id)
             notice = self._ground.notices.notice(
                 "renewal", person=person_id, member=person.member if person else renewal.member,
-                thread=_thread(renewal, tx.now), facts={"label": item.label, "words": item.words}, tone=item.tone,
+                thread=_thread(renewal, tx.now), facts={"label": worded.label, "words": worded.words}, tone=worded.tone,
             )  # fmt: skip
             tx.notify(notice, about=about)
 
@@ -141,7 +141,7 @@ def _worn(renewal: Renewal, hat: Hat, policy: PolicySet) -> bool:
     return renewal.member == hat.member and _OWN_HATS.get(renewal.kind) == hat.role
 
 
-def _item(renewal: Renewal, over: bool, policy: PolicySet) -> Item:
+def item(renewal: Renewal, over: bool, policy: PolicySet) -> Item:
     label, remedy = _said(renewal, over, policy)
     ends = "was due by" if over else "is due by"
     if renewal.kind not in {"review", "contract"}:

@@ -13,18 +13,20 @@ from typing import cast
 
 from sqlmodel import Session, col, select
 
-from server.domain.agreement import Person
+from server.domain.agreement.terms import day_before
 from server.domain.calendar import CalendarUncovered, working_days_after
 from server.domain.decision import Act, Deed, decide
 from server.domain.delivery import Status as DeliveryStatus
 from server.domain.due import months_of, sharing_year
 from server.domain.errors import Forbidden, Missing
 from server.domain.obligation import CHASED, Answer, Kind, Obligation, Standing, standing, words
-from server.domain.renewals import Renewal, due
+from server.domain.renewals import OVER, Renewal, due
 from server.domain.schedule import LONDON, Period, add_months, day_words, in_words, london_day
 from server.domain.tally import Row, Tally, by_month, rows, standings, tally
+from server.exchange.attested import Attested, OverdueView
 from server.exchange.findings import Findings, FindingView
 from server.exchange.ground import Ground
+from server.exchange.renewals import item
 from server.store.duty_tables import HoldRow, ObligationRow
 from server.store.tables import ConsignmentRow, DeliveryRow
 
@@ -80,6 +82,29 @@ class Unacknowledged:
 
 
 @dataclass(frozen=True, slots=True)
+class Unattested:
+    """A delivery whose use-by day has passed, and what its recipient, or its governance lead, still owes about it."""
+
+    delivery: str
+    exchange: str
+    exchange_name: str
+    period_words: str
+    sender: str
+    sender_name: str
+    recipient: str
+    recipient_name: str
+    use_by: date
+    days_over: int
+    missing: str
+    """destruction not attested, to be countersigned …"""
+
+    @property
+    def words(self) -> str:
+        """Where it stands, as a clause."""
+        return f"{self.missing}; the use-by day was {day_words(self.use_by)}"
+
+
+@dataclass(frozen=True, slots=True)
 class RunsOut:
     """Something with a last good day; `member` is empty for what is everybody's."""
 
@@ -129,9 +154,16 @@ class Sight:
     tally: Tally
     standings: Mapping[Standing, int]
     unacknowledged: tuple[Unacknowledged, ...]
+    unattested: tuple[Unattested, ...]
     runs_out: tuple[RunsOut, ...]
     holds: tuple[Held, ...]
     findings: tuple[FindingView, ...]
+
+    @property
+    def past_their_day(self) -> tuple[Unacknowledged | Unattested, ...]:
+        """Deliveries that their recipients should have acknowledged, or said to be destroyed, by now."""
+        found: list[Unacknowledged | Unattested] = [one for one in self.unacknowledged if one.days_over]
+        return (*found, *self.unattested)
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,6 +176,13 @@ class _Reader:
     def sees(self, exchange: str, *members: str) -> bool:
         """Whether something of this exchange between these members may be seen."""
         return self.member is None or exchange in self.exchanges or self.member in members
+
+
+@dataclass(frozen=True, slots=True)
+class _Waits:
+    unacknowledged: tuple[Unacknowledged, ...]
+    unattested: tuple[Unattested, ...]
+    holds: tuple[Held, ...]
 
 
 class Status:
@@ -172,9 +211,13 @@ class Status:
         with self._ground.store.reading() as session:
             every = self._obligations(session, begins)
             seen = [o for o in every if self._wanted(reader, o, exchange, member)]
-            unacknowledged = self._unacknowledged(session, reader, exchange, member, now)
-            holds = self._holds(session, reader, member)
-        return self._sight(now, begins, exchange, member, reader, seen, unacknowledged, holds)
+            late = Attested(session, self._ground.policy, now).overdue()
+            waits = _Waits(
+                self._unacknowledged(session, reader, exchange, member, now),
+                tuple(self._unattested(one) for one in late if self._concerned(reader, one, exchange, member)),
+                self._holds(session, reader, member),
+            )
+        return self._sight(now, begins, exchange, member, reader, seen, waits)
 
     def owes(self, person_id: str) -> str:
         """What the person's member owes now, as a clause; empty where it owes nothing, or they may not look."""
@@ -263,6 +306,17 @@ class Status:
         except CalendarUncovered:
             return None
 
+    def _concerned(self, reader: _Reader, one: OverdueView, exchange: str | None, member: str | None) -> bool:
+        seen = reader.sees(one.exchange, one.sender, one.member)
+        return seen and exchange in {None, one.exchange} and member in {None, one.sender, one.member}
+
+    def _unattested(self, one: OverdueView) -> Unattested:
+        return Unattested(
+            one.delivery, one.exchange, self._ground.titled(one.exchange), _period_words(one.period), one.sender,
+            self._ground.called(one.sender), one.member, self._ground.called(one.member), day_before(one.since),
+            one.days, one.missing,
+        )  # fmt: skip
+
     def _holds(self, session: Session, reader: _Reader, member: str | None) -> tuple[Held, ...]:
         """Of the reader's own member, or of all."""
         query = select(HoldRow).where(col(HoldRow.released_at).is_(None)).order_by(col(HoldRow.id))
@@ -276,7 +330,7 @@ class Status:
 
     def _sight(
         self, now: datetime, year: int, exchange: str | None, member: str | None, reader: _Reader,
-        seen: list[Obligation], unacknowledged: tuple[Unacknowledged, ...], holds: tuple[Held, ...],
+        seen: list[Obligation], waits: _Waits,
     ) -> Sight:  # fmt: skip
         policy = self._ground.policy
         shown = [e for e in policy.exchanges if reader.sees(e.id) and e.recurrence is not None]
@@ -293,9 +347,10 @@ class Status:
             months=by_month(judged, year, now),
             tally=tally(judged, now),
             standings=standings(judged, now),
-            unacknowledged=unacknowledged,
+            unacknowledged=waits.unacknowledged,
+            unattested=waits.unattested,
             runs_out=self._running_out(reader, member, now),
-            holds=holds,
+            holds=waits.holds,
             findings=Findings(self._ground).open() if reader.member is None else (),
         )  # fmt: skip
 
@@ -322,7 +377,8 @@ class Status:
 
     def _running_out(self, reader: _Reader, member: str | None, now: datetime) -> tuple[RunsOut, ...]:
         """What is of the reader's own member or everybody's, soonest first."""
-        found = [self._runs_out(renewal) for renewal in due(self._ground.policy, now)]
+        in_force = self._ground.in_force
+        found = [self._runs_out(renewal) for renewal in due(in_force.policy, in_force.key_ends, now)]
         mine = [
             one
             for one in found
@@ -331,18 +387,10 @@ class Status:
         return tuple(sorted(mine, key=lambda one: (one.last, one.member, one.words)))
 
     def _runs_out(self, renewal: Renewal) -> RunsOut:
-        policy = self._ground.policy
-        person: Person | None = policy.person(renewal.subject)
-        match renewal.kind:
-            case "ico":
-                member, what = renewal.subject, f"{self._ground.called(renewal.subject)}’s ICO registration"
-            case "training":
-                member = person.member if person else ""
-                what = f"the training of {person.name if person else renewal.subject}"
-            case _:
-                member, what = "", "the agreement’s review"
-        ends = {"review": ("was due on", "is due on")}.get(renewal.kind, ("ran out on", "runs out on"))
-        return RunsOut(member, f"{what} {ends[not renewal.over]} {day_words(renewal.last)}", renewal.last, renewal.over)
+        """In the words of its reminder, as one sentence."""
+        over = renewal.stage(london_day(self._ground.now())) == OVER
+        worded = item(renewal, over, self._ground.policy)
+        return RunsOut(renewal.member, f"{worded.label} {worded.words}", renewal.last, over)
 
 
 def _period_words(period: str) -> str:

@@ -148,6 +148,20 @@ def test_a_delivery_that_nobody_acknowledged_is_overdue_after_its_working_days(h
     assert here.exchange.status.sight("g-essex").unacknowledged == ()
 
 
+def test_what_nobody_attested_by_its_use_by_day_is_overdue(here: SmallExchange) -> None:
+    """Used until 1 February 2027; a week later its destruction is still not attested: both members see it."""
+    delivery = here.arrive()
+    here.collect(delivery)
+    here.exchange.acknowledgement.acknowledge("p-kent-1", delivery, via="desk")
+    here.exchange.clock.set(datetime(2027, 2, 8, 9, 0, tzinfo=UTC))
+    for person in ("g-essex", "g-kent", "u-auditor-1"):
+        (one,) = here.exchange.status.sight(person).past_their_day
+        assert (one.delivery, one.recipient_name, one.days_over) == (delivery, "Kent", 7)
+        assert one.words.endswith("; the use-by day was Mon 1 Feb 2027")
+    assert here.exchange.status.sight("g-essex", member="essex").past_their_day
+    assert not here.exchange.status.sight("g-essex", exchange="movers").past_their_day
+
+
 def test_the_command_line_says_what_is_overdue_first(seen: SmallExchange) -> None:
     """Then what is due, waits and runs out, and a table whose last row is the sum."""
     sight = seen.exchange.status.sight(None)
@@ -166,8 +180,8 @@ def test_the_json_has_the_same_names_whatever_there_is(here: SmallExchange, seen
     """Lists that are empty are there; standings are counted by name; times say their zone."""
     empty, full = (json.loads(as_text(one.exchange.status.sight(None))) for one in (here, seen))
     assert list(empty) == list(full) == [
-        "as_of", "sharing_year", "member", "totals", "overdue", "unacknowledged", "due", "missed", "members", "months",
-        "runs_out", "holds", "findings",
+        "as_of", "sharing_year", "member", "totals", "overdue", "unacknowledged", "unattested", "due", "missed",
+        "members", "months", "runs_out", "holds", "findings",
     ]  # fmt: skip
     assert set(full["totals"]) == {
         "on_time_percent", *(s.value.replace(" ", "_") for s in Standing if s is not Standing.WITHDRAWN)
