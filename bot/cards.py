@@ -19,6 +19,8 @@ BUTTON_LABEL = 75
 BUTTONS = 25
 CONTEXT = 10
 MODAL_TITLE = 24
+LINE = 60
+ROWS, CELLS, TICKS = 8, 4, 10
 """Characters and elements: Block Kit's limits, or safely below them."""
 _MARK: dict[Tone, str] = {"info": "", "good": "✓ ", "attention": "● ", "bad": "▲ "}
 _ESCAPES = {"&": "&amp;", "<": "&lt;", ">": "&gt;"}
@@ -98,7 +100,7 @@ def reply_blocks(reply: Reply) -> tuple[Block, ...]:
 def modal(form: Form, private: str) -> Block:
     """A form as a modal view; `private` (up to 3000 characters) comes back with the answers."""
     said = "\n".join(line for line in (form.title, form.intro, form.document) if line)
-    blocks = [_section(said), *(_input(asked) for asked in form.fields)]
+    blocks = [_section(said), *(_input(asked, form.answers.get(asked.name, "")) for asked in form.fields)]
     return {
         "type": "modal",
         "callback_id": f"safehand:{form.verb}",
@@ -159,17 +161,50 @@ def _button(button: Button) -> Block:
     return element
 
 
-def _input(asked: Field) -> Block:
-    element: Block
-    if asked.kind == "choice":
-        element = {"type": "radio_buttons", "action_id": "answer", "options": [_option(c) for c in asked.choices]}
-    else:
-        element = {"type": "plain_text_input", "action_id": "answer", "multiline": True}
-        element |= {"min_length": 1, "max_length": asked.max_length or SECTION}
-    block: Block = {"type": "input", "block_id": asked.name, "label": _plain(asked.label, 2000), "element": element}
+def fits(form: Form) -> bool:
+    """Whether a modal can ask all of it: a table of many columns, or of many rows, has no room there."""
+    rows = [asked for asked in form.fields if asked.kind == "row"]
+    ticks = [len(asked.choices) for asked in form.fields if asked.kind == "choices"]
+    return len(rows) <= ROWS and all(len(row.parts) <= CELLS for row in rows) and all(n <= TICKS for n in ticks)
+
+
+def _input(asked: Field, given: str) -> Block:
+    block: Block = {
+        "type": "input", "block_id": asked.name, "label": _plain(asked.label, 2000), "element": _element(asked, given),
+    }  # fmt: skip
+    if asked.optional:
+        block["optional"] = True
     if asked.hint:
         block["hint"] = _plain(asked.hint, 2000)
     return block
+
+
+def _element(asked: Field, given: str) -> Block:
+    """The element of a question, with what is known already filled in."""
+    match asked.kind:
+        case "choice" | "select" | "choices":
+            return _of_choices(asked, given)
+        case "date":
+            return {"type": "datepicker", "action_id": "answer"} | ({"initial_date": given} if given else {})
+        case "text":
+            text: Block = {"type": "plain_text_input", "action_id": "answer", "multiline": True}
+            text |= {"min_length": 0 if asked.optional else 1, "max_length": asked.max_length or SECTION}
+            return text | ({"initial_value": given} if given else {})
+        case _:
+            line: Block = {"type": "plain_text_input", "action_id": "answer", "max_length": LINE}
+            return line | ({"initial_value": given} if given else {})
+
+
+def _of_choices(asked: Field, given: str) -> Block:
+    kinds = {"choice": "radio_buttons", "select": "static_select", "choices": "checkboxes"}
+    element: Block = {
+        "type": kinds[asked.kind], "action_id": "answer", "options": [_option(one) for one in asked.choices],
+    }  # fmt: skip
+    chosen = [_option(one) for one in asked.choices if one.value in given.split(",")]
+    if chosen:
+        name = "initial_options" if asked.kind == "choices" else "initial_option"
+        element[name] = chosen if asked.kind == "choices" else chosen[0]
+    return element
 
 
 def _option(choice: Choice) -> Block:

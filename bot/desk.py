@@ -60,9 +60,11 @@ SIGNED_IN_SECONDS = 12 * 3600
 REPLIES_KEPT = 500
 NOTICES_SHOWN = 50
 DELIVERIES_SHOWN = 50
-_BACK = re.compile(r"/desk(/colleagues|/agreement|/changes(/P-\d{4}-\d{6,})?|/delivery/D-\d{4}-\d{6,})?")
-_ASKED = frozenset({"kind", "reason", "line", "field"})
-"""The fields that forms have."""
+_BACK = re.compile(
+    r"/desk(/colleagues|/agreement|/use/[a-z0-9-]{1,40}/\d{4}-\d{2}|/changes(/P-\d{4}-\d{6,})?|/delivery/D-\d{4}-\d{6,})?"
+)
+_FIELD = re.compile(r"[a-z_0-9]{1,30}(\.D-\d{4}-\d{6,})?")
+_NO_ANSWERS = frozenset({"form_token", "back", "sure"})
 OLD_PAGE = "That page was too old, or it did not come from this desk. Nothing was changed. Please open the desk again."
 
 
@@ -112,6 +114,7 @@ class Desk:
             Route("/desk/delivery/{delivery}", self._signed_in(self._delivery), methods=["GET"]),
             Route("/desk/status", self._signed_in(self._status), methods=["GET"]),
             Route("/desk/status/{exchange}/{year}", self._signed_in(self._status), methods=["GET"]),
+            Route("/desk/use/{exchange}/{period}", self._signed_in(self._use), methods=["GET"]),
             Route("/desk/changes", self._signed_in(self._changes), methods=["GET"]),
             Route("/desk/changes/{proposal}", self._signed_in(self._change), methods=["GET"]),
             Route("/desk/agreement", self._signed_in(self._agreement), methods=["GET"]),
@@ -243,6 +246,15 @@ class Desk:
                     may_correct=side == "received" and self._exchange.corrections.may_ask(person),
                 )
         return self._message(session, f"There is no delivery {wanted[:40]} that you may see.", 404)
+
+    async def _use(self, request: Request, session: DeskSession) -> Response:
+        """All open deliveries of an exchange and period: what was in them as one table, then what is destroyed."""
+        subject = f"{request.path_params['exchange']}-{request.path_params['period']}"
+        for verb in ("processed", "destroyed"):
+            asked = await self._threads.run(self._buttons.ask, session.person.id, verb, subject)
+            if isinstance(asked, Form):
+                return self._page("form.html", session, request=request, form=asked, back="/desk")
+        return self._message(session, "Nothing of it waits to be used or destroyed.", 404)
 
     async def _colleagues(self, request: Request, session: DeskSession) -> Response:
         views = await self._threads.run(self._exchange.views.colleagues, session.person.id)
@@ -401,7 +413,12 @@ def _text(form: FormData, name: str) -> str:
 
 
 def _answers(form: FormData) -> dict[str, str]:
-    return {name: value for name, value in form.items() if isinstance(value, str) and name in _ASKED}
+    """What was typed or ticked, by field; what is ticked several times stands together with commas."""
+    found: dict[str, list[str]] = {}
+    for name, value in form.multi_items():
+        if isinstance(value, str) and _FIELD.fullmatch(name) and name not in _NO_ANSWERS:
+            found.setdefault(name, []).append(value)
+    return {name: ",".join(values) for name, values in found.items()}
 
 
 def _back(where: str) -> str:

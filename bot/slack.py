@@ -24,7 +24,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
-from bot.cards import SURE, modal, notice_card, notice_of, reply_blocks, reply_text
+from bot.cards import SURE, fits, modal, notice_card, notice_of, reply_blocks, reply_text
 from bot.conversation import Account, Buttons, Form, Reply, Words, check
 from bot.conversation.words import HOW_TO_LINK
 from bot.relay import Later, Relay, Sent, Threads
@@ -41,6 +41,7 @@ ANSWER_WITHIN = 2.0
 GONE = frozenset({"message_not_found", "cant_update_message", "edit_window_closed", "is_inactive"})
 """Slack's errors for a message that cannot be edited any more: a new one takes its place."""
 _OURS = re.compile(r"^safehand:[a-z-]+(:\d+)?$")
+TOO_LARGE = "That is a larger table than fits here: please fill it in on the desk, or in attest/ of your mailbox."
 Payload = Mapping[str, Any]
 """The JSON object that Slack sent, as https://docs.slack.dev/interactivity/handling-user-interaction describes it."""
 
@@ -192,8 +193,10 @@ def _answers(view: Payload) -> dict[str, str]:
     found = {}
     for name, elements in view["state"]["values"].items():
         for element in elements.values():
-            chosen = element.get("selected_option") or {}
-            found[str(name)] = str(chosen.get("value") or element.get("value") or "")
+            chosen = [element["selected_option"]] if element.get("selected_option") else []
+            chosen += element.get("selected_options") or []
+            values = ",".join(str(one.get("value") or "") for one in chosen)
+            found[str(name)] = values or str(element.get("selected_date") or element.get("value") or "")
     return found
 
 
@@ -317,7 +320,12 @@ class SlackFront:
         answer = await self._threads.run(
             self._buttons.press, person_id, press.verb, press.subject, answers, via="slack"
         )
-        if isinstance(answer, Form):
+        if isinstance(answer, Form) and answer.errors:
+            sentence = " ".join(dict.fromkeys(answer.errors.values()))
+            await self._tell(press, Reply(f"{sentence} Nothing was recorded.", "attention"), respond)
+        elif isinstance(answer, Form) and not fits(answer):
+            await self._tell(press, Reply(f"{answer.title} {TOO_LARGE}", "attention"), respond)
+        elif isinstance(answer, Form):
             await self._open(press, answer, respond)
         elif answer.changed:
             self.relay.wake()

@@ -31,14 +31,21 @@ class Choice:
 
 @dataclass(frozen=True, slots=True)
 class Field:
-    """One question of a form; `max_length` in characters, for kind "text"."""
+    """One question of a form; `max_length` in characters, for kind "text".
+
+    "choice" is one of a few that are all seen, "select" one of a list that folds, "choices" several of a list (its
+    answer is their values with commas). A "row" is one line of a table: `parts` are its cells, and where there is no
+    room for a table it is one text with the cells' answers.
+    """
 
     name: str
     label: str
-    kind: Literal["choice", "text"]
+    kind: Literal["choice", "text", "number", "select", "date", "choices", "row"]
     hint: str = ""
     choices: tuple[Choice, ...] = ()
     max_length: int = 0
+    optional: bool = False
+    parts: tuple[Field, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,14 +6,20 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 
+from bot.conversation import copies
 from bot.conversation.answer import Form, Reply
 from bot.conversation.questions import ASKS, QUESTIONS, check
 from server.domain import guard
+from server.domain.attestation import Unclear, counts_of, destruction_of
+from server.domain.attested_forms import cell, counts_in_rows
 from server.domain.delivery import VISIBLE
 from server.domain.errors import SafehandError
+from server.domain.schedule import london_day
 from server.exchange import Exchange
 from server.exchange.delivery import Outcome
 from server.exchange.signing import signs
+from server.exchange.use import SeveralRefused
+from server.exchange.use_forms import group_of
 
 _SUBJECT = re.compile(r"[A-Za-z0-9][A-Za-z0-9-]{0,63}")
 GONE = "That button is no longer in use. Please open the latest message."
@@ -45,6 +51,9 @@ class Buttons:
             ),
             "review": lambda who, _, said, via: exchange.reviews.ask(who, _why(said), via=via),
             "close-review": lambda who, what, _, via: exchange.reviews.close(who, what, via=via),
+            "processed": self._processed,
+            "destroyed": self._destroyed,
+            "countersign": lambda who, what, _, via: exchange.use.countersign(who, what, via=via),
             "suspend": lambda who, what, *_: exchange.people.suspend(what, by=who),
             "resume": lambda who, what, *_: exchange.people.resume(what, by=who),
         }
@@ -71,15 +80,20 @@ class Buttons:
             return self.ask(person_id, verb, subject)
         asked = check(verb, subject, answers or {})
         if asked is not None:
-            return asked
+            return self._again(person_id, asked) if verb in copies.VERBS else asked
         try:
             outcome = carry_out(person_id, subject, answers or {}, via)
+        except (Unclear, SeveralRefused) as error:
+            wrong = Form(verb, subject, "", "", "", answers=dict(answers or {}), errors=_errors(error))
+            return self._again(person_id, wrong)
         except SafehandError as error:
             return Reply(error.sentence, "attention")
         return Reply(outcome.sentence, "good" if outcome.changed else "info", outcome.changed)
 
     def ask(self, person_id: str, verb: str, subject: str) -> Reply | Form:
         """The question before this verb; changes nothing. A Reply when the verb is unknown or asks nothing."""
+        if verb in copies.VERBS and _SUBJECT.fullmatch(subject) is not None:
+            return self._about_copies(person_id, verb, subject)
         question = QUESTIONS.get(verb)
         if question is None or _SUBJECT.fullmatch(subject) is None:
             return Reply(GONE, "attention")
@@ -91,6 +105,19 @@ class Buttons:
             return Reply(error.sentence, "attention")
 
     # -- questions that say more about their subject
+
+    def _about_copies(self, person_id: str, verb: str, subject: str) -> Reply | Form:
+        """Everything that is known is filled in; a Reply with where it stands when it is not open to this any more."""
+        try:
+            asked = self._exchange.use_forms.asked(person_id, subject, verb)
+        except SafehandError as error:
+            return Reply(error.sentence, "attention")
+        return copies.processed(subject, asked) if verb == "processed" else copies.destroyed(subject, asked)
+
+    def _again(self, person_id: str, wrong: Form) -> Reply | Form:
+        """The whole form once more, with what was typed and what is wrong with it."""
+        form = self._about_copies(person_id, wrong.verb, wrong.subject)
+        return form if isinstance(form, Reply) else replace(form, answers=wrong.answers, errors=wrong.errors)
 
     def _about_delivery(self, person_id: str, subject: str, form: Form) -> Reply | Form:
         return self._settled(person_id, subject) or form
@@ -139,6 +166,16 @@ class Buttons:
             document=view.sha256,
         )
 
+    def _processed(self, person_id: str, subject: str, answers: Mapping[str, str], via: str) -> Outcome:
+        if group_of(subject) is None:
+            return self._exchange.use.processed(person_id, subject, counts_of(answers), via=via)
+        return self._exchange.use.processed_many(person_id, counts_in_rows(answers), via=via)
+
+    def _destroyed(self, person_id: str, subject: str, answers: Mapping[str, str], via: str) -> Outcome:
+        said = destruction_of(answers, london_day(self._exchange.now()))
+        wanted = [subject] if group_of(subject) is None else copies.ticked(answers)
+        return self._exchange.use.destroyed_many(person_id, dict.fromkeys(wanted, said), via=via)
+
     def _problem(self, person_id: str, subject: str, answers: Mapping[str, str], via: str) -> Outcome:
         reason = guard.reason(_why(answers))
         if answers.get("kind") == "rejected":
@@ -159,3 +196,14 @@ class Buttons:
 
 def _why(answers: Mapping[str, str]) -> str:
     return answers.get("reason", "")
+
+
+def _errors(error: Unclear | SeveralRefused) -> Mapping[str, str]:
+    """What is wrong with which field; of several deliveries, with which row."""
+    if isinstance(error, Unclear):
+        return error.errors
+    found: dict[str, str] = {}
+    for delivery, each in error.errors.items():
+        wrong = each.errors if isinstance(each, Unclear) else {"kept": each.sentence}
+        found |= {cell(name, delivery): f"{delivery}: {sentence}" for name, sentence in wrong.items()}
+    return found

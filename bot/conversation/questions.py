@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 
+from bot.conversation import copies
 from bot.conversation.answer import Choice, Field, Form
 from server.domain import guard
 from server.domain.errors import Refused
@@ -13,6 +14,7 @@ ASKS = frozenset(
     {
         "problem", "recall", "discard", "suspend", "approve-ad-hoc", "refuse-ad-hoc", "review", "close-review",
         "approve-change", "refuse-change", "correct", "decline-correction", "sign-agreement", "attest-destroyed",
+        "processed", "destroyed",
     }
 )  # fmt: skip
 """Verbs that ask something before they are carried out: a reason, or "are you sure?"."""
@@ -145,6 +147,8 @@ QUESTIONS: Mapping[str, Form] = {
 
 def check(verb: str, subject: str, answers: Mapping[str, str]) -> Form | None:
     """None when the answers can be sent on; else the form again with what is wrong. Pure: a chat can ask at once."""
+    if verb in copies.VERBS:
+        return copies.check(verb, subject, answers)
     question = QUESTIONS.get(verb)
     if question is None or not question.fields:
         return None

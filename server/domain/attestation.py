@@ -46,6 +46,7 @@ MOST = 10_000_000
 MOST_YEARS = 10
 """The longest that a backup is believed to be kept."""
 COUNTS = ("received", "kept", "not_ours", "rejected")
+EXAMPLE = "2027-03-31"
 DECLARATION = (
     "The records that are ours were kept for the purposes of the agreement. Those that are not, and the file itself, "
     "were destroyed in the places named here, as far as I can know."
@@ -188,10 +189,10 @@ def _records(number: int) -> str:
 # -- destroying
 
 
-def destruction_of(answers: Mapping[str, str], today: date) -> Destruction:
+def destruction_of(answers: Mapping[str, str], today: date | None) -> Destruction:
     """What somebody ticked or typed: {place: method, backups, backups_until, subcontractors, exceptions, witness}.
 
-    Raises Unclear with what to change in which field.
+    Raises Unclear with what to change in which field. `today` None: whether a backup's day has passed is not looked at.
     """
     errors: dict[str, str] = {}
     places = _places(answers, errors)
@@ -204,7 +205,7 @@ def destruction_of(answers: Mapping[str, str], today: date) -> Destruction:
         errors["exceptions"] = "Please say in a few words what subcontractors still have, and until when."
     if errors:
         raise Unclear(errors)
-    witness = answers.get("witness", "").strip() or None
+    witness = answers.get("witness", "").strip().removeprefix("-") or None
     return Destruction(places, backups, subcontractors or "none", exceptions, witness)
 
 
@@ -229,20 +230,20 @@ def _method(text: str) -> str | None:
     return clean if clean in METHODS else None
 
 
-def _backups(answers: Mapping[str, str], today: date, errors: dict[str, str]) -> str:
+def _backups(answers: Mapping[str, str], today: date | None, errors: dict[str, str]) -> str:
     clean = " ".join(answers.get("backups", "").casefold().replace("_", " ").split())
     clean = clean.replace("beyond-use", BEYOND_USE).removeprefix("put ")
     if clean in {NO_BACKUP, BEYOND_USE}:
         return clean
     if not clean:
-        errors["backups"] = f"Please say about backups: none, expires on a day (such as {today}), or beyond use."
+        errors["backups"] = f"Please say about backups: none, expires on a day (such as {EXAMPLE}), or beyond use."
         return ""
     inline = clean.removeprefix("expires").removeprefix("expire").strip().removeprefix("on").strip()
     day = day_of(inline or answers.get("backups_until", ""))
-    if day is not None and today <= day <= add_months(today, MOST_YEARS * 12):
+    if day is not None and (today is None or today <= day <= add_months(today, MOST_YEARS * 12)):
         return day.isoformat()
     name = "backups" if inline else "backups_until"
-    errors[name] = f"Please give the day on which the last backup expires, such as {today}: not a day that has passed."
+    errors[name] = f"Please give the day on which the last backup expires, such as {EXAMPLE}: not one that has passed."
     return ""
 
 

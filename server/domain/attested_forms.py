@@ -8,14 +8,17 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from server.domain.attestation import Unclear, spoken
+from server.domain.attestation import Counts, Unclear, check_counts, counts_of, spoken
 from server.domain.errors import Refused
 
 ROWS = 500
 """The most rows of a table that are read."""
+_CELL = re.compile(r"([a-z_0-9]+)\.(D-\d{4}-\d{6,})(?:\.(\d*))?")
+_FILLED = re.compile(r"kept(_\d{3})?|not_ours|rejected")
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,3 +131,63 @@ def _check_header(header: Sequence[str], known: Sequence[str], line: int) -> Non
         raise Refused(
             f"Line {line}: the header has a column too many or one twice; the columns are: {there}.", code="FORM_LINE"
         )
+
+
+# -- several deliveries in one form of a chat or a page
+
+
+def cell(name: str, delivery: str) -> str:
+    """The name of one delivery's field in a form about several: kept.D-2026-000417."""
+    return f"{name}.{delivery}"
+
+
+def row_name(delivery: str, received: int | None) -> str:
+    """The name of a delivery's whole row, typed as "290, 28, 0": counts.D-2026-000417.318."""
+    return f"counts.{delivery}.{'' if received is None else received}"
+
+
+def counts_in_rows(answers: Mapping[str, str]) -> dict[str, Counts]:
+    """{delivery: its counts} of every row that somebody filled in. Raises Unclear, by the names of cells or rows.
+
+    A row is a cell a count, or one text of kept, not ours and rejected. What it is compared with comes from the form
+    itself; the verb looks at it again.
+    """
+    found, errors = dict[str, Counts](), dict[str, str]()
+    for delivery, (row, whole) in _rows(answers).items():
+        try:
+            counts = counts_of(row)
+            check_counts(counts, None, counts.authorities)
+            found[delivery] = counts
+        except Unclear as error:
+            for name, sentence in error.errors.items():
+                errors[whole or cell(name, delivery)] = sentence
+    if errors:
+        raise Unclear(errors)
+    return found
+
+
+def _rows(answers: Mapping[str, str]) -> dict[str, tuple[dict[str, str], str]]:
+    """{delivery: (its answers, the name of its row where it was typed as one text)}, without those left blank."""
+    rows: dict[str, tuple[dict[str, str], str]] = {}
+    for name, text in answers.items():
+        match = _CELL.fullmatch(name)
+        if match is None:
+            continue
+        if match[1] == "counts":
+            if text.strip():
+                rows[match[2]] = (_of_text(text, match[3] or ""), name)
+        else:
+            rows.setdefault(match[2], ({}, ""))[0][match[1]] = text
+    return {delivery: row for delivery, row in rows.items() if _filled(row[0])}
+
+
+def _filled(row: Mapping[str, str]) -> bool:
+    return any(text.strip() for name, text in row.items() if _FILLED.fullmatch(name))
+
+
+def _of_text(text: str, received: str) -> dict[str, str]:
+    """Three numbers with commas, blanks or slashes between them; what was received follows where nobody counted."""
+    parts = re.split(r"[\s,;/]+", text.strip())
+    row = dict(zip(("kept", "not_ours", "rejected"), parts, strict=False)) if len(parts) == 3 else {"kept": text}
+    total = str(sum(map(int, parts))) if len(parts) == 3 and all(p.isascii() and p.isdigit() for p in parts) else ""
+    return row | {"received": received or total}

@@ -16,13 +16,17 @@ from server.exchange.delivery import Deliveries, Outcome
 from server.exchange.revisions import Revisions
 from server.exchange.sessions import Sessions, Visitor
 from server.exchange.signing import Signing
+from server.exchange.use import UseOfCopies
+from server.exchange.use_forms import UseForms
 
 _NAME = re.compile(r"([cdep]-\d{4}-\d{6,}|agreement-[0-9a-f]{12})\.([a-z-]+?)(?:\.txt)?", re.IGNORECASE)
 WORDS = (
     "D-….acknowledged  D-….queried  D-….rejected (with the reason inside)  D-….recall  C-….all-there  C-….discard  "
     "C-….approved  C-….refused (with the reason inside)  P-….approved  P-….refused (with the reason inside)  "
     "agreement-….signed  D-….correct (with the line and the field inside)  E-….accepted  "
-    "E-….declined (with the reason inside)  E-….withdrawn"
+    "E-….declined (with the reason inside)  E-….withdrawn  D-….countersigned  "
+    "and the forms that lie here, filled in: D-….processed.txt  D-….destroyed.txt  "
+    "EXCHANGE_MONTH.processed.csv  EXCHANGE_MONTH.destroyed.csv"
 )
 
 
@@ -31,8 +35,9 @@ class Attest:
 
     def __init__(
         self, sessions: Sessions, deliveries: Deliveries, acknowledgements: Acknowledgements, ad_hoc: AdHoc,
-        revisions: Revisions, signing: Signing, corrections: Corrections,
+        revisions: Revisions, signing: Signing, corrections: Corrections, use: UseOfCopies, forms: UseForms,
     ) -> None:  # fmt: skip
+        self._forms = forms
         self._sessions, self._acknowledgements, self._signing = sessions, acknowledgements, signing
         self._corrections = corrections
         self._with_reason: Mapping[tuple[str, str], Callable[..., Outcome]] = {
@@ -46,6 +51,7 @@ class Attest:
         }
         self._alone: Mapping[tuple[str, str], Callable[..., Outcome]] = {
             ("D", "acknowledged"): acknowledgements.acknowledge,
+            ("D", "countersigned"): use.countersign,
             ("D", "recall"): deliveries.recall,
             ("D", "recalled"): deliveries.recall,
             ("C", "all-there"): deliveries.all_there,
@@ -64,6 +70,8 @@ class Attest:
             return ""
         if visitor.put_only:
             raise Refused("This key may only put files into the outbox.", code="PUT_ONLY")
+        if self._forms.is_one(clean):
+            return self._forms.put(person, clean, content, via="sftp").sentence
         found = _NAME.fullmatch(clean)
         if found is None:
             raise Refused(f"A file here is called one of: {WORDS}", code="ATTEST_UNKNOWN")

@@ -26,6 +26,7 @@ from server.exchange.sessions import Sessions, Visitor
 from server.exchange.signing import Signing
 from server.exchange.telling import approval_buttons, held_buttons, period_words, recipient_buttons, status_words
 from server.exchange.uploads import Uploads
+from server.exchange.use_forms import UseForms
 from server.store.duty_tables import AttestationRow
 from server.store.tables import (
     ChecksumRow,
@@ -48,6 +49,8 @@ _WORDS = {
     "refuse-change": "refused",
 }
 """What a button is called as a file in attest/, where it is not its verb."""
+_FORMS = frozenset({"processed", "destroyed"})
+"""Buttons whose twin in attest/ is a form of their own."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,10 +123,10 @@ class Views:
 
     def __init__(
         self, ground: Ground, sessions: Sessions, uploads: Uploads, documents: Documents, revisions: Revisions,
-        signing: Signing,
+        signing: Signing, forms: UseForms,
     ) -> None:  # fmt: skip
         self._ground, self._sessions, self._uploads, self._documents = ground, sessions, uploads, documents
-        self._revisions, self._signing = revisions, signing
+        self._revisions, self._signing, self._forms = revisions, signing, forms
 
     def _may(self, visitor: Visitor, verb: Verb) -> bool:
         person = self._sessions.require(visitor)
@@ -314,15 +317,16 @@ class Views:
         return tuple(papers.values())
 
     def attest(self, visitor: Visitor) -> tuple[Paper, ...]:
-        """How to answer by a one-word file, with the names that would do something now."""
+        """How to answer by a one-word file, with the names that would do something now; and forms to be filled in."""
         if visitor.put_only:
             return ()
         person = self._sessions.require(visitor)
         buttons = [b for v in (*self.received(person.id), *self.sent_deliveries(person.id)) for b in v.buttons]
         buttons += [b for view in self._open_changes(person) for b in view.buttons]
-        names = [f"{b.subject}.{_WORDS.get(b.verb, b.verb)}" for b in buttons]
+        names = [f"{b.subject}.{_WORDS.get(b.verb, b.verb)}" for b in buttons if b.verb not in _FORMS]
         names += [f"agreement-{b.subject[:12]}.signed" for b in self._signing.document(person.id).buttons]
-        return (self._documents.text("HOW.txt", "mailbox/HOW.txt", {"names": list(dict.fromkeys(names))}),)
+        how = self._documents.text("HOW.txt", "mailbox/HOW.txt", {"names": list(dict.fromkeys(names))})
+        return (how, *self._forms.papers(person.id))
 
     def _open_changes(self, person: Person) -> tuple[ProposalView, ...]:
         return self._revisions.proposals(person.id) if self._revisions.concern(person.id) else ()
