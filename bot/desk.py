@@ -21,6 +21,7 @@ from starlette.routing import BaseRoute, Route
 
 from bot.conversation import ASKS, Buttons, Form, Reply
 from bot.pages import (
+    by_member,
     consequence_groups,
     day_words,
     delivery_line,
@@ -306,6 +307,7 @@ class Desk:
         view = await self._threads.run(self._exchange.signing.document, person)
         review = await self._threads.run(self._exchange.reviews.under_way, person)
         gone = {left.member: left.words for left in await self._threads.run(self._exchange.departures.all)}
+        statements = await self._threads.run(self._exchange.yearly.table, person)
         left = {member.called: gone[member.id] for member in policy.members if member.id in gone}
         return self._page(
             "agreement.html",
@@ -317,6 +319,8 @@ class Desk:
             agreement=policy.agreement,
             own=next((words for member, words in view.states if member == session.member.called), ""),
             review=review,
+            mine=[one for one in statements if one.member == session.member.id],
+            others=by_member(one for one in statements if one.member != session.member.id),
             may_ask=self._exchange.reviews.may_ask(person),
         )
 

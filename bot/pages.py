@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import date, datetime
 
 from bot.cards import facts
@@ -10,6 +10,7 @@ from server.domain.delivery import Status
 from server.domain.schedule import clock_words, in_words
 from server.exchange.asking import ProposalView
 from server.exchange.views import DeliveryView, NoticeView
+from server.exchange.yearly import YearlyView
 
 KINDS = {
     "member": "Members",
@@ -51,6 +52,14 @@ def day_words(day: str) -> str:
 def sentence(clause: str) -> str:
     """A clause as a sentence of its own."""
     return clause[:1].upper() + clause[1:] + ("" if clause.endswith((".", "?", "!")) else ".")
+
+
+def by_member(statements: Iterable[YearlyView]) -> list[tuple[str, list[YearlyView]]]:
+    """Yearly statements under the names of their members, in the order in which they come."""
+    found: dict[str, list[YearlyView]] = {}
+    for one in statements:
+        found.setdefault(one.called, []).append(one)
+    return list(found.items())
 
 
 def waits(view: NoticeView) -> bool:

@@ -7,14 +7,15 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 
 from bot.conversation import copies
-from bot.conversation.answer import Form, Reply
-from bot.conversation.questions import ASKS, QUESTIONS, check
+from bot.conversation.answer import Field, Form, Reply
+from bot.conversation.questions import ASKS, QUESTIONS, TICKS, check
 from server.domain import guard
 from server.domain.attestation import Unclear, counts_of, destruction_of
 from server.domain.attested_forms import cell, counts_in_rows
 from server.domain.delivery import VISIBLE
 from server.domain.errors import SafehandError
 from server.domain.schedule import london_day
+from server.domain.yearly import KIND
 from server.exchange import Exchange
 from server.exchange.delivery import Outcome
 from server.exchange.signing import signs
@@ -49,6 +50,7 @@ class Buttons:
             "decline-correction": lambda who, what, said, via: exchange.corrections.decline(
                 who, what, _why(said), via=via
             ),
+            "attest-yearly": lambda who, what, said, via: exchange.yearly.attest_yearly(who, what, said, via=via),
             "review": lambda who, _, said, via: exchange.reviews.ask(who, _why(said), via=via),
             "close-review": lambda who, what, _, via: exchange.reviews.close(who, what, via=via),
             "processed": self._processed,
@@ -64,6 +66,7 @@ class Buttons:
             "approve-change": self._about_change,
             "refuse-change": self._about_change,
             "sign-agreement": self._about_text,
+            "attest-yearly": self._about_statement,
         }
 
     def press(
@@ -175,6 +178,18 @@ class Buttons:
         said = destruction_of(answers, london_day(self._exchange.now()))
         wanted = [subject] if group_of(subject) is None else copies.ticked(answers)
         return self._exchange.use.destroyed_many(person_id, dict.fromkeys(wanted, said), via=via)
+
+    def _about_statement(self, person_id: str, subject: str, form: Form) -> Reply | Form:
+        """The statement with its ticks, and how it stands."""
+        views = self._exchange.yearly.table(person_id)
+        person = self._exchange.policy.person(person_id)
+        view = next((v for v in views if v.kind == subject and person is not None and v.member == person.member), None)
+        kind = KIND.get(subject)
+        if view is None or kind is None:
+            return Reply("There is no such statement to give.", "attention")
+        fields = tuple(Field(name, words, "choice", choices=TICKS) for name, words in kind.ticks)
+        intro = f"For {view.called}, clause {kind.clause}. Now: {view.words}. Everybody sees that it was given."
+        return replace(form, title=f"{kind.title}: yearly statement", intro=intro, heading=kind.title, fields=fields)
 
     def _problem(self, person_id: str, subject: str, answers: Mapping[str, str], via: str) -> Outcome:
         reason = guard.reason(_why(answers))

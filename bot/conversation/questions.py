@@ -13,8 +13,8 @@ from server.domain.errors import Refused
 ASKS = frozenset(
     {
         "problem", "recall", "discard", "suspend", "approve-ad-hoc", "refuse-ad-hoc", "review", "close-review",
-        "approve-change", "refuse-change", "correct", "decline-correction", "sign-agreement", "attest-destroyed",
-        "processed", "destroyed",
+        "approve-change", "refuse-change", "correct", "decline-correction", "attest-yearly", "sign-agreement",
+        "attest-destroyed", "processed", "destroyed",
     }
 )  # fmt: skip
 """Verbs that ask something before they are carried out: a reason, or "are you sure?"."""
@@ -39,6 +39,7 @@ WHY_APPROVED = replace(
     REASON, label="Why must it go?", hint="For the record. No names, dates of birth or other personal data."
 )
 WHY_REFUSED = replace(REASON, label="Why not?")
+TICKS = (Choice("yes", "Yes"), Choice("no", "Not yet"))
 QUESTIONS: Mapping[str, Form] = {
     "approve-ad-hoc": Form(
         "approve-ad-hoc",
@@ -57,6 +58,7 @@ QUESTIONS: Mapping[str, Form] = {
         danger=True,
         fields=(WHY_REFUSED,),
     ),
+    "attest-yearly": Form("attest-yearly", "", "A yearly statement", "", "Give it"),
     "correct": Form(
         "correct",
         "",

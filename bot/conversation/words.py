@@ -20,6 +20,7 @@ HELP = (
     "/safehand status: what waits for you, and what you sent\n"
     "/safehand changes: what is proposed, what it would change, and your answer\n"
     "/safehand agreement: its text, who has signed it, and your signature\n"
+    "/safehand statements: what your organisation says again each year, and whether it has\n"
     "/safehand correct D-… line 44 address: a record may be wrong; only where, never what it says\n"
     "/safehand review REASON: ask every governance lead whether the agreement still fits\n"
     "/safehand link CODE: tie this chat account to you; the code is in link/ of your mailbox, or on the desk\n"
@@ -61,6 +62,8 @@ class Words:
                     return self._as_person(account, self._changes)
                 case "agreement":
                     return self._as_person(account, self._agreement)
+                case "statements":
+                    return self._as_person(account, self._statements)
                 case "correct":
                     return self._as_person(account, lambda person: self._correct(account, person, rest.split()))
                 case "review":
@@ -161,6 +164,16 @@ class Words:
         lines += [f"{member}: {words}" for member, words in view.states]
         buttons = (*view.buttons, *(review.buttons if review else ()))
         return Reply("\n".join(lines), "attention" if view.buttons else "info", buttons=buttons)
+
+    def _statements(self, person_id: str) -> Reply:
+        """The yearly statements of the person's own member, with buttons for who may give them."""
+        person, views = self._exchange.policy.person(person_id), self._exchange.yearly.table(person_id)
+        mine = [view for view in views if person is not None and view.member == person.member]
+        lines = [f"{view.title}: {view.words}" for view in mine]
+        buttons = [replace(b, label=f"Give: {view.title}") for view in mine for b in view.buttons]
+        others = [view for view in views if view not in mine]
+        lines += [f"Other members: {sum(view.counts for view in others)} of {len(others)} are provided"]
+        return Reply("\n".join(lines), "attention" if buttons else "info", buttons=tuple(buttons))
 
 
 def _named(buttons: Iterable[Button]) -> list[Button]:

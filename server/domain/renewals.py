@@ -45,19 +45,29 @@ class Renewal:
 
     def stages(self) -> Iterator[tuple[str, date]]:
         """(stage, the first day on which it counts), in order of the days."""
-        yield from sorted(((span, day_after(self.last, span, -1)) for span in self.before), key=lambda one: one[1])
-        if self.last < date.max:
-            yield OVER, self.last + timedelta(days=1)
+        yield from stages(self.last, self.before)
 
     def stage(self, today: date) -> str | None:
         """The latest stage that has come; None before the first."""
-        come = [stage for stage, day in self.stages() if day <= today]
-        return come[-1] if come else None
+        return present(self.stages(), today)
 
     def hats(self, policy: PolicySet) -> tuple[Hat, ...]:
         """The governance leads who hear of it."""
         members = [self.member] if self.member else [member.id for member in policy.members]
         return tuple(Hat(member, "governance_lead") for member in members)
+
+
+def stages(last: date, before: Iterable[str]) -> Iterator[tuple[str, date]]:
+    """(stage, the first day on which it counts): each span before the last day, and OVER after it, in order."""
+    yield from sorted(((span, day_after(last, span, -1)) for span in before), key=lambda one: one[1])
+    if last < date.max:
+        yield OVER, last + timedelta(days=1)
+
+
+def present(staged: Iterable[tuple[str, date]], today: date) -> str | None:
+    """The latest stage that has come; None before the first."""
+    come = [stage for stage, day in staged if day <= today]
+    return come[-1] if come else None
 
 
 def renewals(policy: PolicySet, keys: KeyEnds) -> tuple[Renewal, ...]:

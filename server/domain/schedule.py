@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from calendar import monthrange
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 from zoneinfo import ZoneInfo
 
 LONDON = ZoneInfo("Europe/London")
@@ -49,6 +49,11 @@ def moment_after(moment: datetime, span: str) -> datetime:
 def london_day(now: datetime) -> date:
     """The calendar day in London at `now` (aware)."""
     return now.astimezone(LONDON).date()
+
+
+def midnight(day: date) -> datetime:
+    """The first moment of the day in London, in UTC."""
+    return datetime.combine(day, time.min, tzinfo=LONDON).astimezone(UTC)
 
 
 @dataclass(frozen=True, slots=True, order=True)

@@ -44,6 +44,7 @@ from server.exchange.uploads import Uploads
 from server.exchange.use import UseOfCopies
 from server.exchange.use_forms import UseForms
 from server.exchange.views import Views
+from server.exchange.yearly import Yearly
 from server.notices import Notices
 from server.seal.exchange_key import ExchangeKey
 from server.seal.gpg import SealError
@@ -71,20 +72,21 @@ class Exchange:
         self.acknowledgement = Acknowledgements(ground, telling)
         self.ad_hoc = AdHoc(ground, self.delivery)
         self.revisions, self.signing = Revisions(ground), Signing(ground)
-        self.corrections = Corrections(ground)
+        self.corrections, self.yearly = Corrections(ground), Yearly(ground)
         self.certificates = Certificates(ground)
         self.use = UseOfCopies(ground, telling, self.certificates)
         self.use_forms = UseForms(ground, self.use)
         self.attest = Attest(
             self.sessions, self.delivery, self.acknowledgement, self.ad_hoc, self.revisions, self.signing,
-            self.corrections, self.use, self.use_forms,
+            self.corrections, self.use, self.use_forms, self.yearly,
         )  # fmt: skip
         self.keys = Keys(ground, self.sessions)
         self.people = People(ground)
         self.documents = Documents(ground, self.people)
         self.views = Views(
-            ground, self.sessions, self.uploads, self.documents, self.revisions, self.signing, self.use_forms
-        )
+            ground, self.sessions, self.uploads, self.documents, self.revisions, self.signing, self.use_forms,
+            self.corrections, self.yearly,
+        )  # fmt: skip
         self.outbox = Outbox(ground)
         self.reviews, self.renewals = Reviews(ground), Renewals(ground)
         self.departures = Departures(ground)

@@ -18,15 +18,17 @@ from server.exchange.sessions import Sessions, Visitor
 from server.exchange.signing import Signing
 from server.exchange.use import UseOfCopies
 from server.exchange.use_forms import UseForms
+from server.exchange.yearly import Yearly
 
 _NAME = re.compile(r"([cdep]-\d{4}-\d{6,}|agreement-[0-9a-f]{12})\.([a-z-]+?)(?:\.txt)?", re.IGNORECASE)
+_YEARLY = re.compile(r"yearly-([a-z-]{1,40})\.txt", re.IGNORECASE)
 WORDS = (
     "D-….acknowledged  D-….queried  D-….rejected (with the reason inside)  D-….recall  C-….all-there  C-….discard  "
     "C-….approved  C-….refused (with the reason inside)  P-….approved  P-….refused (with the reason inside)  "
     "agreement-….signed  D-….correct (with the line and the field inside)  E-….accepted  "
     "E-….declined (with the reason inside)  E-….withdrawn  D-….countersigned  "
     "and the forms that lie here, filled in: D-….processed.txt  D-….destroyed.txt  "
-    "EXCHANGE_MONTH.processed.csv  EXCHANGE_MONTH.destroyed.csv"
+    "EXCHANGE_MONTH.processed.csv  EXCHANGE_MONTH.destroyed.csv  yearly-….txt"
 )
 
 
@@ -36,10 +38,11 @@ class Attest:
     def __init__(
         self, sessions: Sessions, deliveries: Deliveries, acknowledgements: Acknowledgements, ad_hoc: AdHoc,
         revisions: Revisions, signing: Signing, corrections: Corrections, use: UseOfCopies, forms: UseForms,
+        yearly: Yearly,
     ) -> None:  # fmt: skip
         self._forms = forms
         self._sessions, self._acknowledgements, self._signing = sessions, acknowledgements, signing
-        self._corrections = corrections
+        self._corrections, self._yearly = corrections, yearly
         self._with_reason: Mapping[tuple[str, str], Callable[..., Outcome]] = {
             ("D", "queried"): partial(self._problem, "queried"),
             ("D", "rejected"): partial(self._problem, "rejected"),
@@ -72,6 +75,9 @@ class Attest:
             raise Refused("This key may only put files into the outbox.", code="PUT_ONLY")
         if self._forms.is_one(clean):
             return self._forms.put(person, clean, content, via="sftp").sentence
+        form = _YEARLY.fullmatch(clean)
+        if form is not None:
+            return self._yearly.by_form(person, form[1].casefold(), _text(content), via="sftp").sentence
         found = _NAME.fullmatch(clean)
         if found is None:
             raise Refused(f"A file here is called one of: {WORDS}", code="ATTEST_UNKNOWN")

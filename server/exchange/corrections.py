@@ -23,13 +23,12 @@ from server.domain.delivery import Status
 from server.domain.errors import Forbidden, Missing, Refused
 from server.domain.ledger import Event, Fact
 from server.domain.notice import Button, Tone
-from server.domain.schedule import clock_words, day_after, day_words, london_day
+from server.domain.schedule import clock_words, day_after, day_words, london_day, midnight
 from server.exchange.absences import presence
 from server.exchange.chased import Ask, Item, Planned
 from server.exchange.delivery import Outcome
 from server.exchange.ground import Ground
 from server.exchange.outbox_rows import deliveries_of
-from server.exchange.renewals import midnight
 from server.exchange.telling import period_words
 from server.store import Tx
 from server.store.duty_tables import CorrectionRow, StageRow

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from datetime import UTC, date, datetime
+from datetime import date, datetime
 
 from sqlmodel import Session, col, select
 
@@ -11,7 +11,7 @@ from server.domain.agreement import PolicySet
 from server.domain.audience import Hat, audience
 from server.domain.ledger import Event, Fact
 from server.domain.renewals import OVER, Renewal, due, renewals
-from server.domain.schedule import LONDON, day_words, london_day
+from server.domain.schedule import day_words, london_day, midnight
 from server.exchange.absences import presence
 from server.exchange.chased import Ask, Item, Planned
 from server.exchange.ground import Ground, InForce
@@ -128,11 +128,6 @@ class Renewals:
 
 def _thread(renewal: Renewal, now: datetime) -> str:
     return f"{renewal.about}:{renewal.stage(london_day(now))}"
-
-
-def midnight(day: date) -> datetime:
-    """The first moment of the day in London, in UTC."""
-    return datetime.combine(day, datetime.min.time(), tzinfo=LONDON).astimezone(UTC)
 
 
 def _worn(renewal: Renewal, hat: Hat, policy: PolicySet) -> bool:

@@ -18,6 +18,7 @@ from server.exchange.address import goes_to_everyone
 from server.exchange.approval import APPROVAL, approvers
 from server.exchange.asking import ProposalView
 from server.exchange.attested import personal, said_of
+from server.exchange.corrections import Corrections
 from server.exchange.documents import Documents, Paper
 from server.exchange.ground import Ground
 from server.exchange.outbox_rows import still_listed
@@ -27,6 +28,7 @@ from server.exchange.signing import Signing
 from server.exchange.telling import approval_buttons, held_buttons, period_words, recipient_buttons, status_words
 from server.exchange.uploads import Uploads
 from server.exchange.use_forms import UseForms
+from server.exchange.yearly import Yearly
 from server.store.duty_tables import AttestationRow
 from server.store.tables import (
     ChecksumRow,
@@ -47,6 +49,8 @@ _WORDS = {
     "refuse-ad-hoc": "refused",
     "approve-change": "approved",
     "refuse-change": "refused",
+    "accept-correction": "accepted",
+    "decline-correction": "declined",
 }
 """What a button is called as a file in attest/, where it is not its verb."""
 _FORMS = frozenset({"processed", "destroyed"})
@@ -123,10 +127,11 @@ class Views:
 
     def __init__(
         self, ground: Ground, sessions: Sessions, uploads: Uploads, documents: Documents, revisions: Revisions,
-        signing: Signing, forms: UseForms,
+        signing: Signing, forms: UseForms, corrections: Corrections, yearly: Yearly,
     ) -> None:  # fmt: skip
         self._ground, self._sessions, self._uploads, self._documents = ground, sessions, uploads, documents
         self._revisions, self._signing, self._forms = revisions, signing, forms
+        self._corrections, self._yearly = corrections, yearly
 
     def _may(self, visitor: Visitor, verb: Verb) -> bool:
         person = self._sessions.require(visitor)
@@ -323,10 +328,11 @@ class Views:
         person = self._sessions.require(visitor)
         buttons = [b for v in (*self.received(person.id), *self.sent_deliveries(person.id)) for b in v.buttons]
         buttons += [b for view in self._open_changes(person) for b in view.buttons]
+        buttons += [b for view in self._corrections.of_person(person.id) for b in view.buttons]
         names = [f"{b.subject}.{_WORDS.get(b.verb, b.verb)}" for b in buttons if b.verb not in _FORMS]
         names += [f"agreement-{b.subject[:12]}.signed" for b in self._signing.document(person.id).buttons]
         how = self._documents.text("HOW.txt", "mailbox/HOW.txt", {"names": list(dict.fromkeys(names))})
-        return (how, *self._forms.papers(person.id))
+        return (how, *self._forms.papers(person.id), *self._yearly.forms(person))
 
     def _open_changes(self, person: Person) -> tuple[ProposalView, ...]:
         return self._revisions.proposals(person.id) if self._revisions.concern(person.id) else ()

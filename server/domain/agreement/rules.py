@@ -154,6 +154,13 @@ class Complaint(Frozen):
     count_from: Literal["day_after_receipt"] = "day_after_receipt"
 
 
+class Statements(Frozen):
+    """How often each member says again what nobody else can see, beside the attestations of the signed text."""
+
+    privacy_notice: Span | None = Field(default="P1Y", description="that its privacy notice is still accurate (R-038)")
+    due_diligence: Span | None = Field(default="P1Y", description="its checklist of due diligence (clause 9, R-090)")
+
+
 class Rights(Frozen):
     """rights.yaml."""
 
@@ -161,6 +168,7 @@ class Rights(Frozen):
     foi: Freedom
     correction: Correction = Correction()
     complaint: Complaint = Complaint()
+    statements: Statements = Statements()
 
 
 class Quiet(Frozen):
