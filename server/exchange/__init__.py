@@ -27,13 +27,16 @@ from server.exchange.dispatch import Dispatch
 from server.exchange.disposal import Disposal
 from server.exchange.documents import Documents
 from server.exchange.evidence import Evidence
+from server.exchange.findings import Findings
 from server.exchange.ground import Ground
+from server.exchange.holds import Holds
 from server.exchange.intake import Intake
 from server.exchange.keys import Keys
 from server.exchange.outbox import Outbox
 from server.exchange.people import People
 from server.exchange.refusals import Refusals
 from server.exchange.renewals import Renewals
+from server.exchange.retention import Retention
 from server.exchange.reviews import Reviews
 from server.exchange.revisions import Revisions
 from server.exchange.sessions import Sessions
@@ -61,7 +64,9 @@ class Exchange:
     def __init__(self, ground: Ground) -> None:
         self.ground = ground
         self.sessions = Sessions(ground)
-        telling, disposal = Telling(ground), Disposal(ground)
+        self.certificates, self.findings = Certificates(ground), Findings(ground)
+        telling, self.disposal = Telling(ground), Disposal(ground, self.certificates)
+        disposal = self.disposal
         self.collection = Collection(ground, self.sessions, telling)
         self.delivery = Deliveries(ground, telling, disposal, self.collection)
         dispatch, self.uploads = Dispatch(ground, self.delivery), Uploads()
@@ -73,19 +78,20 @@ class Exchange:
         self.ad_hoc = AdHoc(ground, self.delivery)
         self.revisions, self.signing = Revisions(ground), Signing(ground)
         self.corrections, self.yearly = Corrections(ground), Yearly(ground)
-        self.certificates = Certificates(ground)
+        self.holds = Holds(ground, self.findings)
+        self.retention = Retention(ground, self.delivery, self.findings)
         self.use = UseOfCopies(ground, telling, self.certificates)
         self.use_forms = UseForms(ground, self.use)
         self.attest = Attest(
             self.sessions, self.delivery, self.acknowledgement, self.ad_hoc, self.revisions, self.signing,
-            self.corrections, self.use, self.use_forms, self.yearly,
+            self.corrections, self.use, self.use_forms, self.yearly, self.holds,
         )  # fmt: skip
         self.keys = Keys(ground, self.sessions)
         self.people = People(ground)
         self.documents = Documents(ground, self.people)
         self.views = Views(
             ground, self.sessions, self.uploads, self.documents, self.revisions, self.signing, self.use_forms,
-            self.corrections, self.yearly,
+            self.corrections, self.yearly, self.certificates,
         )  # fmt: skip
         self.outbox = Outbox(ground)
         self.reviews, self.renewals = Reviews(ground), Renewals(ground)
@@ -160,6 +166,8 @@ class Exchange:
             "signatures": self.signing.ask_unsigned,
             "departures": self.departures.remind,
             "overdue": self.use.note_overdue,
+            "disposal": self.retention.clear_due,
+            "purges": self.disposal.finish,
         }
 
     def tick(self) -> None:

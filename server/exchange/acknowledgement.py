@@ -7,7 +7,7 @@ from typing import Literal
 from server.domain import guard
 from server.domain.agreement import Person
 from server.domain.decision import Act, Deed, decide
-from server.domain.delivery import VISIBLE, Status, move
+from server.domain.delivery import VISIBLE, SealedCopy, Status, move
 from server.domain.errors import Forbidden, Missing, Refused
 from server.domain.ledger import Event, Fact
 from server.domain.schedule import clock_words
@@ -33,6 +33,12 @@ class Acknowledgements:
                 who, when = row.acknowledged_by, row.acknowledged_at
                 words = clock_words(when, tx.now) if when else "an earlier time"
                 return Outcome(f"{delivery_id} was already acknowledged by {who} at {words}.", changed=False)
+            if row.collected_at is None and row.copy_state is SealedCopy.PURGED:
+                raise Refused(
+                    f"The time of {delivery_id} is over and nobody of your organisation collected it. Ask "
+                    f"{self._sender(consignment)} to send it again.",
+                    code="TIME_OVER",
+                )
             if row.collected_at is None:
                 name = self._ground.called(row.recipient)
                 raise Refused(
@@ -62,6 +68,8 @@ class Acknowledgements:
             if row.status != kind:
                 row.status = move(row.status, Status(kind))
             row.problem, row.problem_by = tidy, person.id
+            if kind == "rejected":
+                row.ended_at = tx.now
             self._moved(
                 tx,
                 row,

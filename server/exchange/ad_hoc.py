@@ -13,14 +13,14 @@ from sqlmodel import col, select
 from server.domain import guard
 from server.domain.agreement import Person
 from server.domain.decision import Act, Deed, decide
-from server.domain.delivery import UNRELEASED, VISIBLE, SealedCopy, Status
+from server.domain.delivery import UNRELEASED, Status
 from server.domain.errors import Forbidden, Missing, Refused
 from server.domain.ledger import Event
-from server.domain.schedule import clock_words, london_day
+from server.domain.schedule import clock_words
 from server.exchange.approval import APPROVAL, NOT_APPROVED
 from server.exchange.delivery import Deliveries, Outcome
 from server.exchange.ground import Ground
-from server.exchange.outbox_rows import deliveries_of, pair_of
+from server.exchange.outbox_rows import deliveries_of
 from server.store import Tx
 from server.store.tables import AdHocRow, ConsignmentRow, DeliveryRow
 
@@ -68,9 +68,9 @@ class AdHoc:
         return Outcome(f"{consignment_id} is approved and goes to {called}. Your reason is on record.", changed=True)
 
     def refuse(self, person_id: str, consignment_id: str, reason: str, *, via: str) -> Outcome:
-        """It ends as if it had been discarded; its sender reads the reason."""
+        """It ends as if it had been discarded; its sender reads the reason. A legal hold refuses that."""
         tidy = guard.reason(reason)
-        with self._ground.transaction() as tx:
+        with self._deliveries.refusing(person_id), self._ground.transaction() as tx:
             person = self._ground.acting(tx.session, person_id)
             row, consignment = self._asked(tx, person, consignment_id)
             settled = self._settled(tx, row, consignment)
@@ -120,7 +120,7 @@ class AdHoc:
     # -- what ends by itself
 
     def end_due(self) -> int:
-        """What nobody approved in time ends, and so does the copy here of what was approved and has expired."""
+        """What nobody approved in time ends; how many. What was approved and has expired ends by retention."""
         now = self._ground.now()
         waiting = (
             select(AdHocRow.consignment)
@@ -131,22 +131,11 @@ class AdHoc:
                 col(DeliveryRow.status).in_([status.value for status in UNRELEASED]),
             )
         )
-        expired = (
-            select(DeliveryRow.id)
-            .join(AdHocRow, col(DeliveryRow.consignment) == col(AdHocRow.consignment))
-            .where(
-                col(DeliveryRow.use_by) < london_day(now).isoformat(),
-                col(DeliveryRow.status).in_([status.value for status in VISIBLE]),
-                DeliveryRow.copy_state == SealedCopy.KEPT,
-            )
-        )
         with self._ground.store.reading() as session:
-            late, over = session.exec(waiting).all(), session.exec(expired).all()
+            late = session.exec(waiting).all()
         for consignment_id in late:
             self._alone(consignment_id, self._end_unapproved)
-        for delivery_id in over:
-            self._alone(delivery_id, self._end_expired)
-        return len(late) + len(over)
+        return len(late)
 
     def _alone(self, subject: str, act: Callable[[str], None]) -> None:
         """One transaction each: what cannot end stands in nobody's way, and is tried again in a minute."""
@@ -164,9 +153,3 @@ class AdHoc:
                 return
             words = f"nobody approved it by {clock_words(row.approve_by, tx.now)}"
             self._end(tx, row, consignment, "exchange", words, {"why": "not approved in time"})
-
-    def _end_expired(self, delivery_id: str) -> None:
-        with self._ground.transaction() as tx:
-            row, consignment = pair_of(tx.session, delivery_id)
-            if row.copy_state is SealedCopy.KEPT and (row.use_by or "") < london_day(tx.now).isoformat():
-                self._deliveries.expire(tx, row, consignment)

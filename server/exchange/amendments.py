@@ -132,7 +132,7 @@ class Amendments:
             upload.give_way(Refused("The file was removed while it was being sent.", code="REMOVED"))
             return "The unfinished upload is gone."
         place = place_of(folder)
-        with self._ground.transaction() as tx:
+        with self._disposal.refusing(visitor.person.id), self._ground.transaction() as tx:
             return self._remove(tx, visitor, place, clean)
 
     def _remove(self, tx: Tx, visitor: Visitor, place: tuple[str, str, str], name: str) -> str:

@@ -13,6 +13,7 @@ from server.exchange.acknowledgement import Acknowledgements
 from server.exchange.ad_hoc import AdHoc
 from server.exchange.corrections import Corrections
 from server.exchange.delivery import Deliveries, Outcome
+from server.exchange.holds import Holds
 from server.exchange.revisions import Revisions
 from server.exchange.sessions import Sessions, Visitor
 from server.exchange.signing import Signing
@@ -20,13 +21,14 @@ from server.exchange.use import UseOfCopies
 from server.exchange.use_forms import UseForms
 from server.exchange.yearly import Yearly
 
-_NAME = re.compile(r"([cdep]-\d{4}-\d{6,}|agreement-[0-9a-f]{12})\.([a-z-]+?)(?:\.txt)?", re.IGNORECASE)
+_NAME = re.compile(r"([cdehp]-\d{4}-\d{6,}|agreement-[0-9a-f]{12})\.([a-z-]+?)(?:\.txt)?", re.IGNORECASE)
 _YEARLY = re.compile(r"yearly-([a-z-]{1,40})\.txt", re.IGNORECASE)
 WORDS = (
     "D-….acknowledged  D-….queried  D-….rejected (with the reason inside)  D-….recall  C-….all-there  C-….discard  "
     "C-….approved  C-….refused (with the reason inside)  P-….approved  P-….refused (with the reason inside)  "
     "agreement-….signed  D-….correct (with the line and the field inside)  E-….accepted  "
     "E-….declined (with the reason inside)  E-….withdrawn  D-….countersigned  "
+    "D-….hold (with the reason inside)  H-….release  "
     "and the forms that lie here, filled in: D-….processed.txt  D-….destroyed.txt  "
     "EXCHANGE_MONTH.processed.csv  EXCHANGE_MONTH.destroyed.csv  yearly-….txt"
 )
@@ -38,7 +40,7 @@ class Attest:
     def __init__(
         self, sessions: Sessions, deliveries: Deliveries, acknowledgements: Acknowledgements, ad_hoc: AdHoc,
         revisions: Revisions, signing: Signing, corrections: Corrections, use: UseOfCopies, forms: UseForms,
-        yearly: Yearly,
+        yearly: Yearly, holds: Holds,
     ) -> None:  # fmt: skip
         self._forms = forms
         self._sessions, self._acknowledgements, self._signing = sessions, acknowledgements, signing
@@ -46,6 +48,7 @@ class Attest:
         self._with_reason: Mapping[tuple[str, str], Callable[..., Outcome]] = {
             ("D", "queried"): partial(self._problem, "queried"),
             ("D", "rejected"): partial(self._problem, "rejected"),
+            ("D", "hold"): holds.hold,
             ("C", "approved"): ad_hoc.approve,
             ("C", "refused"): ad_hoc.refuse,
             ("P", "refused"): revisions.refuse,
@@ -57,6 +60,8 @@ class Attest:
             ("D", "countersigned"): use.countersign,
             ("D", "recall"): deliveries.recall,
             ("D", "recalled"): deliveries.recall,
+            ("H", "release"): holds.release,
+            ("H", "released"): holds.release,
             ("C", "all-there"): deliveries.all_there,
             ("C", "discard"): deliveries.discard,
             ("P", "approved"): revisions.approve,

@@ -18,9 +18,9 @@ from sqlalchemy.orm import load_only
 from sqlmodel import Session, col, func, select
 from sqlmodel.sql.expression import SelectOfScalar
 
+from server.domain.errors import Missing
 from server.domain.ledger import Event, text_of
 from server.domain.schedule import in_words
-from server.exchange.documents import Paper
 from server.exchange.ground import Ground
 from server.exchange.telling import period_words
 from server.store import Tx
@@ -61,6 +61,19 @@ class CertificateView:
         if self.kind == "recipient":
             what = "attestation of what the recipient did with its copies"
         return what if self.version == 1 else f"{what}, version {self.version}"
+
+
+@dataclass(frozen=True, slots=True)
+class CertificateFile:
+    """One of a certificate's four files: which ending, and how many bytes."""
+
+    of: CertificateView
+    ending: str
+    size: int
+
+    @property
+    def name(self) -> str:
+        return self.of.stem + self.ending
 
 
 class Certificates:
@@ -155,29 +168,27 @@ class Certificates:
         with self._ground.store.reading() as session:
             return tuple(_view(row) for row in session.exec(_listed()).all())
 
-    def text(self, name: str, ending: str) -> str | None:
-        """One of a certificate's four files, by its ending (".json", ".html.asc" …); None when there is none."""
+    def content(self, name: str, ending: str) -> bytes:
+        """One of a certificate's four files, by its ending (".json", ".html.asc" …). Raises Missing."""
         form = ENDINGS.get(ending)
-        if form is None:
-            return None
         with self._ground.store.reading() as session:
-            return session.exec(select(getattr(CertificateRow, form)).where(CertificateRow.id == name)).first()
+            row = session.get(CertificateRow, name)
+        if row is None or form is None:
+            raise Missing("There is no such certificate.")
+        return str(getattr(row, form)).encode("ascii")
 
-    def papers(self, member: str) -> tuple[Paper, ...]:
-        """The four files of each certificate of the member; their texts are read when they are opened."""
+    def files(self, member: str) -> tuple[CertificateFile, ...]:
+        """The four files of each certificate of the member, without their texts: those may be many."""
         lengths = [func.length(getattr(CertificateRow, form)) for form in _FORMS]
         query = sql_select(col(CertificateRow.id), *lengths)
         with self._ground.store.reading() as session:
             views = self.of_member(session, member)
             sizes = {row[0]: tuple(row)[1:] for row in session.connection().execute(query)}
         return tuple(
-            self._paper(view, ending, size)
+            CertificateFile(view, ending, size)
             for view in views
             for ending, size in zip(ENDINGS, sizes[view.id], strict=True)
         )
-
-    def _paper(self, view: CertificateView, ending: str, size: int) -> Paper:
-        return Paper(view.stem + ending, size, view.at, lambda: (self.text(view.id, ending) or "").encode("ascii"))
 
 
 def _sha256(text: str) -> str:

@@ -10,6 +10,7 @@ from server.domain.decision import Act, Deed, decide
 from server.domain.delivery import VISIBLE, Status, move
 from server.domain.errors import Missing, SafehandError
 from server.domain.ledger import Event, Fact
+from server.domain.retention import is_locked
 from server.exchange.ground import Ground
 from server.exchange.outbox_rows import pair_of
 from server.exchange.sessions import Sessions, Visitor
@@ -76,8 +77,10 @@ class Collection:
             row, consignment = pair_of(session, delivery_id)
             packets = session.get(KeyPacketRow, (consignment.id, row.recipient))
             policy, facts = self._ground.in_force_at(session).policy, self._ground.facts_at(session)
-        deed = Deed(Act.READ, visitor.person.id, self._ground.now(), recipient=row.recipient, facts=facts)
-        if not decide(policy, deed).permit or visitor.put_only or row.status not in VISIBLE or packets is None:
+        now = self._ground.now()
+        deed = Deed(Act.READ, visitor.person.id, now, recipient=row.recipient, facts=facts)
+        shown = row.status in VISIBLE and not is_locked(row.use_by, now)
+        if not decide(policy, deed).permit or visitor.put_only or not shown or packets is None:
             raise Missing("There is no such delivery.")
         return consignment, packets
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import date, datetime
 
@@ -11,9 +12,10 @@ from sqlmodel import Session, col, select
 
 from server.domain.agreement import Exchange, Person, PolicySet
 from server.domain.decision import Decision, Question, decide
-from server.domain.delivery import CURRENT, UNRELEASED, Status, move
+from server.domain.delivery import CURRENT, UNRELEASED, SealedCopy, Status, move
 from server.domain.errors import Forbidden, Missing, Refused
 from server.domain.ledger import Event, Fact
+from server.domain.retention import Verdict
 from server.domain.schedule import clock_words, day_after, london_day, use_by
 from server.exchange.approval import APPROVAL, ask, awaits
 from server.exchange.collection import Collection
@@ -26,6 +28,8 @@ from server.store.tables import ConsignmentRow, DeliveryRow
 
 _BATCH = 200
 _STUCK_SECONDS = 60.0
+EXCHANGE = "exchange"
+"""Who acts when nobody does."""
 NEWER = "newer"
 """The hold of a file that waits to see whether a newer one of its name goes."""
 
@@ -226,15 +230,18 @@ class Deliveries:
         *,
         actor: str,
         by: str | None = None,
+        why: str | None = None,
     ) -> None:
         """Recalled or superseded. What its recipient never saw leaves no trace there, and no copy here."""
         seen = row.status not in UNRELEASED
+        if status is Status.RECALLED and actor != EXCHANGE:  # by itself nothing is refused: a held copy stays
+            self._disposal.require_free(tx, row)
         row.status = move(row.status, status)
         row.ended_at, row.superseded_by = tx.now, by
         tx.session.add(row)
         about = tx.record(Event(f"delivery.{status}", actor, (row.id, consignment.id), {"by": by, "seen": seen}))
         if status is Status.RECALLED or not seen:
-            self._disposal.drop(tx, row, actor=actor, why=status.value)
+            self._disposal.drop(tx, row, actor=actor, why=why or status.value)
         if seen:
             self._telling.recipient(tx, row, consignment, about=about)
         self._telling.sender(tx, consignment, about=about)
@@ -249,23 +256,38 @@ class Deliveries:
             if row.status in UNRELEASED:
                 self._end(tx, row, consignment, Status.RECALLED, actor=actor)
 
-    def expire(self, tx: Tx, row: DeliveryRow, consignment: ConsignmentRow) -> None:
-        """The time for which it was approved is over: the copy here ends, and both members are told."""
-        self._disposal.drop(tx, row, actor="exchange", why="expired")
-        about = tx.record(Event("delivery.expired", "exchange", (row.id, consignment.id), {"use_by": row.use_by}))
-        self._telling.recipient(tx, row, consignment, about=about)
-        self._telling.sender(tx, consignment, about=about)
+    def clear(
+        self, tx: Tx, row: DeliveryRow, consignment: ConsignmentRow, verdict: Verdict, *, actor: str, rule: str | None
+    ) -> bool:
+        """The copy here ends by rule; False when it does not, held or gone. Both members read it where it stands."""
+        if row.status in UNRELEASED:
+            self._end(tx, row, consignment, Status.RECALLED, actor=EXCHANGE, why=verdict.rule)
+            return row.copy_state is SealedCopy.PURGED
+        if not self._disposal.drop(tx, row, actor=actor, why=verdict.rule, words=verdict.words, rule=rule):
+            return False
+        if verdict.rule == "use_by":
+            about = tx.record(Event("delivery.expired", actor, (row.id, consignment.id), {"use_by": row.use_by}))
+            self._telling.recipient(tx, row, consignment, about=about)
+            self._telling.sender(tx, consignment, about=about)
         tx.after(f"stop {row.id}", lambda: self._collection.stop(row.id))
         self._disposal.unread(tx, consignment)
+        return True
+
+    def refusing(self, actor: str) -> AbstractContextManager[None]:
+        """Around a verb that may end a copy: what a legal hold refused is written down, then refused."""
+        return self._disposal.refusing(actor)
 
     def tell_sender(self, tx: Tx, consignment: ConsignmentRow, *, about: int) -> None:
         """Those who sent it, and those who are asked to approve it, read where it stands."""
         self._telling.sender(tx, consignment, about=about)
 
     def recall(self, person_id: str, delivery_id: str, *, via: str) -> Outcome:
-        """A deliberate act of the sending member, before anybody collected it. Raises Refused after that, honestly."""
+        """A deliberate act of the sending member, before anybody collected it. Raises Refused after that, honestly.
+
+        A legal hold refuses it too.
+        """
         self._collection.settle_owed()
-        with self._ground.transaction() as tx:
+        with self._disposal.refusing(person_id), self._ground.transaction() as tx:
             person = self._ground.acting(tx.session, person_id)
             row, consignment = self._sent_by_member(tx.session, person, delivery_id)
             name = self._ground.called(row.recipient)
@@ -335,7 +357,7 @@ class Deliveries:
 
     def discard(self, person_id: str, consignment_id: str, *, via: str) -> Outcome:
         """The sender says that a held consignment is not to go; nothing of it is left."""
-        with self._ground.transaction() as tx:
+        with self._disposal.refusing(person_id), self._ground.transaction() as tx:
             person = self._ground.acting(tx.session, person_id)
             consignment, rows = self._held_of(tx.session, person, consignment_id)
             if not rows:

@@ -44,7 +44,8 @@ def _status_words(delivery: DeliveryRow, consignment: ConsignmentRow, name: str,
     def at(moment: datetime | None) -> str:
         return clock_words(moment, now) if moment else "an unknown time"
 
-    if delivery.copy_state is SealedCopy.PURGED and delivery.status in VISIBLE:
+    gone = "; the copy here is gone" if delivery.copy_state is SealedCopy.PURGED else ""
+    if is_over(delivery):
         return f"its time is over: {name} can no longer read it here"
     if delivery.status is Status.RECALLED and delivery.available_at is None:
         if consignment.hold == NOT_APPROVED:
@@ -55,12 +56,17 @@ def _status_words(delivery: DeliveryRow, consignment: ConsignmentRow, name: str,
         Status.HELD: f"held: it does not go to {name} before {_whose_word(consignment)}",
         Status.AVAILABLE: f"{name} can collect it since {at(delivery.available_at)}",
         Status.COLLECTED: f"collected at {name} by {delivery.collected_by} at {at(delivery.collected_at)}",
-        Status.ACKNOWLEDGED: f"acknowledged by {delivery.acknowledged_by} at {at(delivery.acknowledged_at)}",
+        Status.ACKNOWLEDGED: f"acknowledged by {delivery.acknowledged_by} at {at(delivery.acknowledged_at)}{gone}",
         Status.QUERIED: f"{name} has a question: {delivery.problem}",
         Status.REJECTED: f"{name} rejects it: {delivery.problem}",
         Status.RECALLED: f"recalled at {at(delivery.ended_at)}; {name} can no longer read it here",
         Status.SUPERSEDED: f"replaced by {delivery.superseded_by or 'a newer file'}",
     }[delivery.status]
+
+
+def is_over(delivery: DeliveryRow) -> bool:
+    """Its time ended before anybody acknowledged it: nobody can read it here any more."""
+    return delivery.copy_state is SealedCopy.PURGED and delivery.status in VISIBLE - {Status.ACKNOWLEDGED}
 
 
 def _whose_word(consignment: ConsignmentRow) -> str:
@@ -146,7 +152,7 @@ class Telling:
                 "acknowledged": clock_words(delivery.acknowledged_at, tx.now) if delivery.acknowledged_at else None,
             },
             "status": str(delivery.status),
-            "over": delivery.copy_state is SealedCopy.PURGED and delivery.status in VISIBLE,
+            "over": is_over(delivery),
             "use": str(delivery.use_state),
             "used": use_words(delivery, said, tx.now),
         }
@@ -201,6 +207,8 @@ def approval_buttons(consignment: str) -> tuple[Button, ...]:
 
 def recipient_buttons(delivery: DeliveryRow, *, personal: bool = True) -> tuple[Button, ...]:
     """What a data manager can press now; of what is no personal data (`personal`) nothing is to be destroyed."""
+    if is_over(delivery) and delivery.collected_at is None:
+        return ()
     acknowledge = Button("acknowledge", "Acknowledge", delivery.id, "primary")
     problem = Button("problem", "Problem", delivery.id, "plain", asks_reason=True)
     used = use_buttons(delivery) if personal else ()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from itertools import islice
 
 from sqlmodel import Session, col, select
@@ -13,11 +14,13 @@ from server.domain.agreement import EVERYONE, Person, Verb
 from server.domain.decision import Act, Deed, decide
 from server.domain.delivery import VISIBLE, Status
 from server.domain.notice import Button, Notice
+from server.domain.retention import is_locked
 from server.domain.schedule import current_period, open_periods
 from server.exchange.address import goes_to_everyone
 from server.exchange.approval import APPROVAL, approvers
 from server.exchange.asking import ProposalView
 from server.exchange.attested import personal, said_of
+from server.exchange.certificates import Certificates
 from server.exchange.corrections import Corrections
 from server.exchange.documents import Documents, Paper
 from server.exchange.ground import Ground
@@ -51,6 +54,7 @@ _WORDS = {
     "refuse-change": "refused",
     "accept-correction": "accepted",
     "decline-correction": "declined",
+    "release-hold": "release",
 }
 """What a button is called as a file in attest/, where it is not its verb."""
 _FORMS = frozenset({"processed", "destroyed"})
@@ -127,11 +131,11 @@ class Views:
 
     def __init__(
         self, ground: Ground, sessions: Sessions, uploads: Uploads, documents: Documents, revisions: Revisions,
-        signing: Signing, forms: UseForms, corrections: Corrections, yearly: Yearly,
+        signing: Signing, forms: UseForms, corrections: Corrections, yearly: Yearly, certificates: Certificates,
     ) -> None:  # fmt: skip
         self._ground, self._sessions, self._uploads, self._documents = ground, sessions, uploads, documents
         self._revisions, self._signing, self._forms = revisions, signing, forms
-        self._corrections, self._yearly = corrections, yearly
+        self._corrections, self._yearly, self._certificates = corrections, yearly, certificates
 
     def _may(self, visitor: Visitor, verb: Verb) -> bool:
         person = self._sessions.require(visitor)
@@ -253,8 +257,9 @@ class Views:
             )
             .order_by(col(DeliveryRow.id))
         )
+        now = self._ground.now()
         with self._ground.store.reading() as session:
-            return list(session.exec(query).all())
+            return [found for found in session.exec(query).all() if not is_locked(found[0].use_by, now)]
 
     # -- the mailbox: papers
 
@@ -307,6 +312,16 @@ class Views:
             papers.append(self._documents.receipt(row, consignment, head))
             papers += self._documents.quality(row, consignment, row.id)
         return tuple(papers)
+
+    def certificates(self, visitor: Visitor) -> tuple[Paper, ...]:
+        """Every certificate about what this member sent or received: JSON and page, each with its signature."""
+        if not self._may(visitor, "receipts.read"):
+            return ()
+        read = self._certificates.content
+        return tuple(
+            Paper(file.name, file.size, file.of.at, partial(read, file.of.id, file.ending))
+            for file in self._certificates.files(visitor.member.id)
+        )
 
     def refused(self, visitor: Visitor) -> tuple[Paper, ...]:
         """Why-files, as text and as a table."""

@@ -107,6 +107,7 @@ class Tree:
         self._root_papers: tuple[Paper, ...] | None = None
         self._papers: dict[str, Callable[[Visitor], Iterable[Paper]]] = {
             "receipts": self._views.receipts,
+            "certificates": self._views.certificates,
             "refused": self._views.refused,
             "templates": self._views.templates,
         }

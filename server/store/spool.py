@@ -147,6 +147,10 @@ class Spool:
             (self.folder / (blob + ending)).unlink(missing_ok=True)
         self.sync()
 
+    def holds(self, blob: str) -> bool:
+        """Whether any bytes of that name are there, finished or not."""
+        return any((self.folder / (blob + ending)).exists() for ending in (SEALED, PART))
+
     def recover(self, kept: Collection[str], gone: Collection[str], *, older_than: float = 0) -> Found:
         """Compare with the rows. `kept`: blobs with a row; `gone`: blobs whose rows say that they are purged.
 

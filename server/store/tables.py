@@ -284,7 +284,7 @@ class DeliveryRow(SQLModel, table=True):
     consignment: str = Field(foreign_key="consignment.id", index=True)
     recipient: str = Field(index=True)
     status: Status = _state(Status, index=True)
-    copy_state: SealedCopy = _state(SealedCopy, SealedCopy.KEPT)
+    copy_state: SealedCopy = _state(SealedCopy, SealedCopy.KEPT, index=True)
     use_state: Use = _state(Use, Use.OPEN)
     available_at: datetime | None = _when(nullable=True)
     collected_at: datetime | None = _when(nullable=True)

@@ -217,7 +217,17 @@ def _exchange() -> Any:
     papers = type("Views", (), {})()
     for name in ("root", "outbox_exchanges", "outbox_periods", "outbox_folders", "sent", "inbox", "inbox_files"):
         setattr(papers, name, getattr(exchange, name))
-    for name in ("receipts", "refused", "attest", "link", "templates", "keys", "member_keys", "my_keys"):
+    for name in (
+        "receipts",
+        "certificates",
+        "refused",
+        "attest",
+        "link",
+        "templates",
+        "keys",
+        "member_keys",
+        "my_keys",
+    ):
         setattr(papers, name, exchange._papers)
     exchange.views = papers
     return exchange
@@ -624,6 +634,7 @@ async def test_the_mailbox_is_listed_as_it_is(world: World) -> None:
             "outbox",
             "inbox",
             "receipts",
+            "certificates",
             "refused",
             "attest",
             "link",

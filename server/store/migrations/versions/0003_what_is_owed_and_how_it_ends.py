@@ -272,6 +272,9 @@ def upgrade() -> None:
         batch_op.add_column(sa.Column("status", sa.String(), server_default="open", nullable=False))
         batch_op.add_column(sa.Column("proposal", sa.String(), nullable=True))
 
+    with op.batch_alter_table("delivery", schema=None) as batch_op:
+        batch_op.create_index(batch_op.f("ix_delivery_copy_state"), ["copy_state"], unique=False)
+
     with op.batch_alter_table("notice", schema=None) as batch_op:
         batch_op.add_column(sa.Column("send_at", sa.String(length=27), nullable=True))
         batch_op.add_column(sa.Column("joins", sa.String(), server_default="", nullable=False))
@@ -279,6 +282,9 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
+    with op.batch_alter_table("delivery", schema=None) as batch_op:
+        batch_op.drop_index(batch_op.f("ix_delivery_copy_state"))
+
     with op.batch_alter_table("notice", schema=None) as batch_op:
         batch_op.drop_index(batch_op.f("ix_notice_send_at"))
         batch_op.drop_column("joins")
