@@ -9,7 +9,7 @@ from server.domain.due import year_words
 from server.domain.obligation import Obligation, Standing, standing, words
 from server.domain.schedule import Period, day_words, in_words, london_day
 from server.domain.tally import Cell, Tally
-from server.exchange.status import Kept, Owed, Sight, Unacknowledged, Unattested
+from server.exchange.status import Owed, Sight, Unacknowledged, Unattested
 
 NBSP = "\N{NO-BREAK SPACE}"
 LATE_NOW = "Late now"
@@ -69,7 +69,8 @@ def page(sight: Sight, own: tuple[str, str]) -> dict[str, object]:
         "bars": _bars(sight.months),
         "picture": _picture_words(sight),
         "columns": [name for name, _ in columns],
-        "members": [_member(kept, columns) for kept in sight.members],
+        "members": [_counted(kept.name, kept.tally, kept.standings, columns) for kept in sight.members],
+        "all": _counted("All", sight.tally, sight.standings, columns),
         "groups": _groups(sight, names, titles),
         "legend": _legend(sight),
         "waiting": [_waits(one) for one in sight.unacknowledged if not one.days_over],
@@ -105,8 +106,7 @@ def days_words(days: int) -> str:
 
 def _about(sight: Sight, own: tuple[str, str]) -> str:
     exchange = dict(sight.exchanges).get(sight.exchange or "", "All exchanges")
-    member = f", what {own[1]} sends and receives" if sight.member else ""
-    return f"{exchange}{member}"
+    return f"{exchange}, {own[1]} only" if sight.member else exchange
 
 
 # -- the links
@@ -142,13 +142,15 @@ def _figures(sight: Sight) -> list[dict[str, str]]:
     """(number, what it is, a word more, tone)."""
     tally, over = sight.tally, sum(bool(one.days_over) for one in sight.unacknowledged)
     waiting = len(sight.unacknowledged)
-    return [
+    destroy = len(sight.unattested)
+    found = [
         _figure(percent_words(tally), "Sent on time", f"{tally.on_time:,} of {tally.judged:,}", ""),
         _figure(tally.missing, LATE_NOW, "nothing has come yet", "bad" if tally.missing else "good"),
         _figure(tally.late, "Came late", "this year", "attention" if tally.late else ""),
         _figure(waiting, "Waiting for acknowledgement", f"{over} overdue", "attention" if over else ""),
         _figure(tally.prevented, "Blocked or cannot", "not the sender’s delay", ""),
     ]
+    return [*found, _figure(destroy, "Destruction to attest", "the use-by day is over", "bad")] if destroy else found
 
 
 def _figure(number: int | str, what: str, more: str, tone: str) -> dict[str, str]:
@@ -227,18 +229,25 @@ def _columns(sight: Sight) -> list[tuple[str, tuple[Standing, ...]]]:
     return [(name, some) for name, some in _COLUMNS if name == LATE_NOW or any(sight.standings[s] for s in some)]
 
 
-def _member(kept: Kept, columns: Sequence[tuple[str, tuple[Standing, ...]]]) -> dict[str, object]:
-    counts = [(sum(kept.standings[s] for s in some), name == LATE_NOW) for name, some in columns]
-    return {"name": kept.name, "percent": percent_words(kept.tally), "counts": counts}
+def _counted(
+    name: str, tally: Tally, standings: Mapping[Standing, int], columns: Sequence[tuple[str, tuple[Standing, ...]]]
+) -> dict[str, object]:
+    """A row of the totals: the share on time, then (number, whether it is what is late now) of each column."""
+    counts = [(sum(standings[s] for s in some), column == LATE_NOW) for column, some in columns]
+    return {"name": name, "percent": percent_words(tally), "counts": counts}
 
 
 def _groups(sight: Sight, names: Mapping[str, str], titles: Mapping[str, str]) -> list[dict[str, object]]:
-    """The matrix: each sender with its recipients, twelve cells each."""
+    """The matrix: each sender with its recipients, twelve cells each; of one member, what it sends and receives."""
     found: dict[str, list[dict[str, object]]] = {}
     for row in sight.rows:
+        receives = sight.member is not None and row.sender != sight.member
+        heading = f"{names[row.recipient]} receives from" if receives else f"{names[row.sender]} sends to"
+        other = row.sender if receives else row.recipient
         cells = [_cell(sight, cell, titles) for cell in row.cells]
-        found.setdefault(row.sender, []).append({"name": names.get(row.recipient, row.recipient), "cells": cells})
-    return [{"name": names.get(sender, sender), "rows": rows} for sender, rows in found.items()]
+        found.setdefault(heading, []).append({"name": names[other], "cells": cells})
+    mine = f"{names.get(sight.member or '')} sends to"
+    return [{"name": heading, "rows": found[heading]} for heading in sorted(found, key=lambda one: one != mine)]
 
 
 def _cell(sight: Sight, cell: Cell, titles: Mapping[str, str]) -> dict[str, str]:
@@ -254,7 +263,7 @@ def _word(worst: Standing, first: Obligation) -> str:
     day = london_day(first.due_at)
     match worst:
         case Standing.DUE:
-            return f"due {day.day} {day:%b}"
+            return f"due{NBSP}{day.day}"
         case Standing.AHEAD:
             return f"{day.day} {day:%b}"
         case _:

@@ -70,7 +70,7 @@ def test_the_table_is_one_that_a_screen_reader_can_read(status: Page) -> None:
     assert status.locator(".matrix caption").inner_text().startswith("All exchanges, 2026-27")
     assert status.locator("th:not([scope])").count() == 0
     row = status.locator(".matrix tbody").first.locator("tr").nth(1)
-    assert row.locator("th").text_content() == "Essex to Thurrock"
+    assert row.locator("th").text_content() == "Essex sends to Thurrock"
     picture = status.get_by_role("img", name="Timeliness in 2026-27")
     assert re.match(r"On time, month by month: April \d+\s%, ", picture.locator("desc").text_content() or "")
     levels = status.locator("h1, h2, h3").evaluate_all("all => all.map(e => +e.tagName[1])")
@@ -95,8 +95,9 @@ def test_links_narrow_it_to_an_exchange_and_to_the_own_member(status: Page, desk
     assert status.locator(".matrix tbody").count() == 9
     shown.get_by_role("link", name="Medway only").click()
     expect(status).to_have_url(f"{desk}/desk/status/post16-destinations/2026-27?own=1")
-    expect(status.locator(".lead")).to_contain_text("Post-16 destinations, what Medway sends and receives.")
-    assert {row.split("\t")[0] for row in status.locator(".totals tbody tr").all_inner_texts()} == {"Medway"}
+    expect(status.locator(".lead")).to_contain_text("Post-16 destinations, Medway only.")
+    assert {row.split("\t")[0] for row in status.locator(".totals tr").all_inner_texts()[1:]} == {"Medway"}
+    assert status.locator(".matrix .sender").all_inner_texts() == ["Medway sends to", "Medway receives from"]
     shown.get_by_role("link", name="2027-28").click()
     expect(status.get_by_text("Nothing is owed in this year.").first).to_be_visible()
     assert status.evaluate("document.documentElement.scrollWidth <= document.documentElement.clientWidth")
