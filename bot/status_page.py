@@ -9,7 +9,7 @@ from server.domain.due import year_words
 from server.domain.obligation import Obligation, Standing, standing, words
 from server.domain.schedule import Period, day_words, in_words, london_day
 from server.domain.tally import Cell, Tally
-from server.exchange.status import Owed, Sight, Unacknowledged, Unattested
+from server.exchange.status import Owed, Sight, Unacknowledged, Unattested, listed, together
 
 NBSP = "\N{NO-BREAK SPACE}"
 LATE_NOW = "Late now"
@@ -159,16 +159,12 @@ def _figure(number: int | str, what: str, more: str, tone: str) -> dict[str, str
 
 def _overdue(sight: Sight) -> list[dict[str, str]]:
     """What is late, oldest first: one line for one sender, exchange and period, with its recipients; then the rest."""
-    lines: dict[tuple[str, str, str], list[Owed]] = {}
-    for one in sight.overdue:
-        lines.setdefault((one.sender, one.exchange, one.period), []).append(one)
-    found = [_late(together) for together in lines.values()]
-    return [*found, *map(_waits, sight.past_their_day)]
+    return [*map(_late, together(sight.overdue)), *map(_waits, sight.past_their_day)]
 
 
-def _late(together: Sequence[Owed]) -> dict[str, str]:
-    first = together[0]
-    to = f"to {listed([one.recipient_name for one in together])}" if first.recipient else "done elsewhere"
+def _late(owed: Sequence[Owed]) -> dict[str, str]:
+    first = owed[0]
+    to = f"to {listed([one.recipient_name for one in owed])}" if first.recipient else "done elsewhere"
     return {
         "who": first.sender_name,
         "what": f"{first.exchange_name}, {first.period_words}, {to}",
@@ -184,11 +180,6 @@ def _waits(one: Unacknowledged | Unattested) -> dict[str, str]:
         "when": one.words,
         "ago": days_words(one.days_over) if one.days_over else "",
     }
-
-
-def listed(names: Sequence[str]) -> str:
-    """Essex, Kent and Medway."""
-    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
 
 
 # -- the picture

@@ -97,29 +97,43 @@ def lines(sight: Sight, called: str) -> Iterator[str]:
     yield f"{called}, sharing year {year_words(sight.year)}, as it stands on {in_words(sight.now)} in London."
     yield ""
     over = sight.past_their_day
-    yield from _section("Overdue", [*map(_owed, _by(sight, sight.overdue)), *map(_waits, over)], "nothing is overdue")
+    yield from _section("Overdue", [*_owed(sight, sight.overdue), *map(_waits, over)], "nothing is overdue")
     due = [one for one in sight.owed if one.standing in {Standing.DUE, Standing.WAITING}]
-    yield from _section("Due now", [*map(_owed, _by(sight, due))], "no window is open")
+    yield from _section("Due now", _owed(sight, due), "no window is open")
     waiting = [one for one in sight.unacknowledged if not one.days_over]
     yield from _section("Waiting for acknowledgement", [*map(_waits, waiting)])
     yield from _section("Runs out", [(day_words(one.last), one.words) for one in sight.runs_out])
     yield from _section("Legal holds", [(one.id, f"{one.delivery}, held by {one.member_name}") for one in sight.holds])
     yield from _section("Findings", [(one.code, one.words) for one in sight.findings])
     if sight.member:
+        yield from _section("Others owe it, and are late", _owed(sight, sight.overdue, by_others=True))
         late = [one for one in sight.owed if one.standing is Standing.SENT_LATE]
-        yield from _section("Sent late this year", [*map(_owed, _by(sight, late))])
+        yield from _section("Sent late this year", _owed(sight, late))
     yield from _table(sight)
 
 
-def _by(sight: Sight, owed: Sequence[Owed]) -> list[Owed]:
-    """What the member owes itself; of the group, all."""
-    return [one for one in owed if sight.member in {None, one.sender}]
+def _owed(sight: Sight, owed: Sequence[Owed], *, by_others: bool = False) -> list[tuple[str, str]]:
+    """A line for one sender, exchange and period; of a member only what it owes itself, or only what it does not."""
+    from server.exchange.status import listed, together
+
+    mine = [one for one in owed if sight.member is None or (one.sender == sight.member) != by_others]
+    found = []
+    for group in together(mine):
+        first = group[0]
+        to = f"to {listed([one.recipient_name for one in group])}" if first.recipient else "done elsewhere"
+        found.append((first.sender_name, f"{first.exchange_name}, {first.period_words}, {to}: {_when(first)}"))
+    return found
 
 
-def _owed(one: Owed) -> tuple[str, str]:
-    days = f" ({one.days_over} day{'' if one.days_over == 1 else 's'})" if one.days_over else ""
-    to = f" -> {one.recipient_name}" if one.recipient else ", done elsewhere"
-    return f"{one.sender_name}{to}", f"{one.exchange_name}, {one.period_words}: {one.words}{days}"
+def _when(one: Owed) -> str:
+    days = f" ({one.days_over} day{'' if one.days_over == 1 else 's'} ago)" if one.days_over else ""
+    match one.standing:
+        case Standing.LATE | Standing.SENT_LATE:
+            return f"was due {in_words(one.due_at)}{days}"
+        case Standing.WAITING:
+            return f"{one.words}; due {in_words(one.due_at)}"
+        case _:
+            return f"due {in_words(one.due_at)}"
 
 
 def _waits(one: Unacknowledged | Unattested) -> tuple[str, str]:

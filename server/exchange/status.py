@@ -6,7 +6,7 @@ administrators and auditors see all. Nothing here is about the people in the fil
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from typing import cast
@@ -391,6 +391,19 @@ class Status:
         over = renewal.stage(london_day(self._ground.now())) == OVER
         worded = item(renewal, over, self._ground.policy)
         return RunsOut(renewal.member, f"{worded.label} {worded.words}", renewal.last, over)
+
+
+def together(owed: Iterable[Owed]) -> list[tuple[Owed, ...]]:
+    """What one sender owes in one exchange for one period and stands alike, each as one; in order of time."""
+    found: dict[tuple[str, ...], list[Owed]] = {}
+    for one in owed:
+        found.setdefault((one.sender, one.exchange, one.period, one.standing), []).append(one)
+    return [tuple(group) for group in found.values()]
+
+
+def listed(names: Sequence[str]) -> str:
+    """Essex, Kent and Medway."""
+    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
 
 
 def _period_words(period: str) -> str:
