@@ -214,12 +214,14 @@ class Desk:
         received = await self._threads.run(self._exchange.views.received, person)
         sent = await self._threads.run(self._exchange.views.sent_deliveries, person)
         review = await self._threads.run(self._exchange.reviews.under_way, person)
+        uses = await self._threads.run(self._exchange.use_forms.open_groups, person)
         waiting, now = sorted((view for view in notices if waits(view)), key=holds_first), self._exchange.now()
         return self._page(
             "home.html",
             session,
             request=request,
             review=review,
+            uses=uses,
             chat=self._chat,
             waiting=[notice_item(view, now) for view in waiting],
             news=[notice_item(view, now) for view in notices if not waits(view)][:NOTICES_SHOWN],

@@ -12,6 +12,7 @@ import typer
 from server.cli import (
     access,
     agreement,
+    attestation,
     clock,
     correction,
     demo,
@@ -73,6 +74,7 @@ app.add_typer(member.app, name="member")
 app.add_typer(agreement.app, name="agreement")
 app.add_typer(correction.app, name="correction")
 app.add_typer(access.app, name="access")
+app.add_typer(attestation.app, name="attestation")
 app.add_typer(ledger.app, name="ledger")
 app.add_typer(clock.app, name="clock")
 app.command("status")(status.status)

@@ -104,6 +104,9 @@ class UseForms:
 
     def open_groups(self, person_id: str) -> tuple[tuple[str, str, str, int], ...]:
         """(exchange, period, words, how many) of what waits to be used or destroyed, for links to their tables."""
+        known = self._ground.policy.person(person_id)
+        if known is None or known.member in self._ground.facts.left:
+            return ()
         person = self._ground.person(person_id)
         held = [*self._open(person, "processed"), *self._open(person, "destroyed")]
         return tuple((*key, self._titled(*key), len(rows)) for key, rows in grouped(held).items())

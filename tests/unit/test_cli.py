@@ -27,7 +27,8 @@ COMMANDS = [
     ["init"], ["serve"], ["demo"], ["invite"], ["suspend"], ["resume"], ["policy", "lint"], ["policy", "apply"],
     ["policy", "plan"], ["policy", "propose"], ["policy", "proposals"], ["policy", "rollback"], ["policy", "history"],
     ["policy", "show"], ["policy", "diff"], ["member", "list"], ["member", "leave"], ["member", "return"],
-    ["access", "explain"], ["ledger", "show"], ["ledger", "verify"], ["clock", "set"], ["doctor"],
+    ["access", "explain"], ["attestation", "list"], ["attestation", "processed"], ["attestation", "destroyed"],
+    ["attestation", "countersign"], ["ledger", "show"], ["ledger", "verify"], ["clock", "set"], ["doctor"],
 ]  # fmt: skip
 
 
