@@ -108,14 +108,22 @@ def records(rows: int, mark: str = "") -> bytes:
 
 
 @contextmanager
-def small_exchange(gpg_person: MakeGpgPerson, ssh_key: MakeSshKey, url: str = "") -> Iterator[SmallExchange]:
-    """Made and opened in a folder of its own, with SQLite unless a URL is given; it is 1 December 2026, 09:00."""
+def small_exchange(
+    gpg_person: MakeGpgPerson, ssh_key: MakeSshKey, url: str = "", *, messages: int = 6
+) -> Iterator[SmallExchange]:
+    """Made and opened in a folder of its own, with SQLite unless a URL is given; it is 1 December 2026, 09:00.
+
+    `messages`: how many a person gets in a day, for tests in which that one day is long.
+    """
     with short_folder("shx-") as data:
         url = url or f"sqlite:///{data / 'safehand.db'}"
         Exchange.create(data, database_url=url, templates=TEMPLATES)
         exchange = Exchange.open(data, database_url=url, templates=TEMPLATES)
         lines = {person: ssh_key(person).public for person in PEOPLE}
-        exchange.revisions.found(policy_files(lines, gpg_person), vouched_by=VOUCHERS)
+        files = policy_files(lines, gpg_person)
+        limit = "max_per_person_per_day: "
+        files["notifications.yaml"] = files["notifications.yaml"].replace(f"{limit}6", f"{limit}{messages}")
+        exchange.revisions.found(files, vouched_by=VOUCHERS)
         exchange.clock.set(START)
         exchange.refresh()
         try:

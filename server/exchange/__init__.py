@@ -16,6 +16,8 @@ from server.exchange.ad_hoc import AdHoc
 from server.exchange.amendments import Amendments
 from server.exchange.attest import Attest
 from server.exchange.certificates import Certificates
+from server.exchange.chased import Chased
+from server.exchange.chasing import AcknowledgementChase
 from server.exchange.clock import Clock
 from server.exchange.collection import Collection
 from server.exchange.condition import Condition
@@ -23,6 +25,7 @@ from server.exchange.corrections import Corrections
 from server.exchange.coverage import Coverage
 from server.exchange.delivery import Deliveries
 from server.exchange.departures import Departures
+from server.exchange.digests import Digests
 from server.exchange.dispatch import Dispatch
 from server.exchange.disposal import Disposal
 from server.exchange.documents import Documents
@@ -33,8 +36,10 @@ from server.exchange.holds import Holds
 from server.exchange.intake import Intake
 from server.exchange.keys import Keys
 from server.exchange.outbox import Outbox
+from server.exchange.pacing import Pacing
 from server.exchange.people import People
 from server.exchange.refusals import Refusals
+from server.exchange.reminders import Reminders
 from server.exchange.renewals import Renewals
 from server.exchange.retention import Retention
 from server.exchange.reviews import Reviews
@@ -45,6 +50,7 @@ from server.exchange.status import Status
 from server.exchange.telling import Telling
 from server.exchange.uploads import Uploads
 from server.exchange.use import UseOfCopies
+from server.exchange.use_chase import UseChase
 from server.exchange.use_forms import UseForms
 from server.exchange.views import Views
 from server.exchange.yearly import Yearly
@@ -93,13 +99,20 @@ class Exchange:
             ground, self.sessions, self.uploads, self.documents, self.revisions, self.signing, self.use_forms,
             self.corrections, self.yearly, self.certificates,
         )  # fmt: skip
-        self.outbox = Outbox(ground)
+        self.pacing = Pacing(ground)
+        self.outbox = Outbox(ground, self.pacing)
         self.reviews, self.renewals = Reviews(ground), Renewals(ground)
         self.departures = Departures(ground)
         self.evidence = Evidence(ground)
         self.clock = Clock(ground)
         self.condition = Condition(ground)
         self.coverage, self.status = Coverage(ground), Status(ground)
+        self.chased: tuple[Chased, ...] = (
+            AcknowledgementChase(ground),
+            UseChase(ground),
+        )
+        self.reminders = Reminders(ground, self.chased, self.findings)
+        self.digests = Digests(ground, self.chased)
 
     @classmethod
     def create(
@@ -168,6 +181,9 @@ class Exchange:
             "overdue": self.use.note_overdue,
             "disposal": self.retention.clear_due,
             "purges": self.disposal.finish,
+            "reminders": self.reminders.remind_due,
+            "pacing": self.pacing.pace,
+            "digests": self.digests.write_due,
         }
 
     def tick(self) -> None:

@@ -54,6 +54,14 @@ class Findings:
         tx.record(Event("finding.cleared", "exchange", (subject,), {"code": code}))
         return True
 
+    def stands(self, code: str, subject: str) -> bool:
+        """Whether it stands now."""
+        query = select(FindingRow.id).where(
+            FindingRow.code == code, FindingRow.subject == subject, col(FindingRow.cleared_at).is_(None)
+        )
+        with self._ground.store.reading() as session:
+            return session.exec(query).first() is not None
+
     def open(self) -> tuple[FindingView, ...]:
         """Those that stand, oldest first."""
         query = select(FindingRow).where(col(FindingRow.cleared_at).is_(None)).order_by(col(FindingRow.id))

@@ -8,6 +8,7 @@ from sqlmodel import col, select
 
 from server.domain.notice import Notice
 from server.exchange.ground import Ground
+from server.exchange.pacing import Pacing
 from server.exchange.sessions import key_of
 from server.store.tables import ChatLinkRow, NoticeRow, SendingRow
 
@@ -31,11 +32,15 @@ class Errand:
 class Outbox:
     """Notices that a transport has not delivered in their present version."""
 
-    def __init__(self, ground: Ground) -> None:
-        self._ground = ground
+    def __init__(self, ground: Ground, pacing: Pacing) -> None:
+        self._ground, self._pacing = ground, pacing
 
     def claim(self, transport: str, *, real: float, limit: int = 20) -> tuple[Errand, ...]:
-        """Up to `limit` errands, oldest first, leased for a minute from `real` (seconds since 1970)."""
+        """Up to `limit` errands, oldest first, leased for a minute from `real` (seconds since 1970).
+
+        Only what may be told by now, and is a message of its own; what stands in the chat already is edited at once.
+        """
+        self._pacing.pace()
         if not self._pending(transport, real):
             return ()
         errands: list[Errand] = []
@@ -97,6 +102,8 @@ class Outbox:
                 col(NoticeRow.updated_at) >= col(ChatLinkRow.at),
                 col(SendingRow.version).is_(None) | (col(SendingRow.version) < col(NoticeRow.version)),
                 col(SendingRow.due_real).is_(None) | (col(SendingRow.due_real) <= real),
+                col(SendingRow.reference).is_not(None)
+                | ((col(NoticeRow.send_at) <= self._ground.now()) & (col(NoticeRow.joins) == "")),
             )
             .order_by(col(NoticeRow.updated_at), col(NoticeRow.id))
         )

@@ -84,6 +84,8 @@ class Tx:
         elif row.body != body:
             row.body, row.updated_at, row.about = body, self.now, about
             row.version += 1
+            if row.joins:  # it never was a message of its own: what it says is news, and told as news are
+                row.send_at, row.joins = None, ""
         self.session.add(row)
         self.session.flush()
 

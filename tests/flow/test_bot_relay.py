@@ -17,7 +17,7 @@ from tests.small_exchange import SmallExchange, policy_files, put_in_force, smal
 
 @pytest.fixture(scope="module")
 def small(gpg_person: MakeGpgPerson, ssh_key: MakeSshKey) -> Iterator[SmallExchange]:
-    with small_exchange(gpg_person, ssh_key) as made:
+    with small_exchange(gpg_person, ssh_key, messages=50) as made:
         for person in ("p-kent-1", "p-kent-2"):
             made.exchange.people.link_chat("slack", "T1", f"U-{person}", made.code(person))
         yield made

@@ -14,9 +14,9 @@ from dataclasses import asdict, dataclass
 from datetime import date, datetime
 from pathlib import Path
 
-from server.domain.attestation import Counts, Destruction
 from sqlmodel import select
 
+from server.domain.attestation import Counts, Destruction
 from server.exchange import Exchange
 from server.exchange.sessions import Visitor, fingerprint
 from server.policy.edit import PersonKeys, with_keys

@@ -279,6 +279,7 @@ def upgrade() -> None:
         batch_op.add_column(sa.Column("send_at", sa.String(length=27), nullable=True))
         batch_op.add_column(sa.Column("joins", sa.String(), server_default="", nullable=False))
         batch_op.create_index(batch_op.f("ix_notice_send_at"), ["send_at"], unique=False)
+    op.execute("UPDATE notice SET send_at = created_at")
 
 
 def downgrade() -> None:
