@@ -13,10 +13,13 @@ from server.cli import (
     access,
     agreement,
     attestation,
+    certificate,
     clock,
     correction,
     demo,
+    dispose,
     doctor,
+    hold,
     ledger,
     member,
     people,
@@ -76,7 +79,10 @@ app.add_typer(correction.app, name="correction")
 app.add_typer(access.app, name="access")
 app.add_typer(attestation.app, name="attestation")
 app.add_typer(ledger.app, name="ledger")
+app.add_typer(certificate.app, name="certificate")
+app.add_typer(hold.app, name="hold")
 app.add_typer(clock.app, name="clock")
+app.command("dispose")(dispose.dispose)
 app.command("status")(status.status)
 app.command("doctor")(doctor.doctor)
 

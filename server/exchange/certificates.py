@@ -25,7 +25,7 @@ from server.exchange.ground import Ground
 from server.exchange.telling import period_words
 from server.store import Tx
 from server.store.duty_tables import CertificateRow
-from server.store.tables import ConsignmentRow, DeliveryRow
+from server.store.tables import ConsignmentRow, DeliveryRow, LedgerRow
 
 Kind = Literal["system", "recipient"]
 LETTERS: Mapping[Kind, str] = {"system": "S", "recipient": "R"}
@@ -176,6 +176,21 @@ class Certificates:
         if row is None or form is None:
             raise Missing("There is no such certificate.")
         return str(getattr(row, form)).encode("ascii")
+
+    def complete(self, name: str) -> dict[str, bytes]:
+        """{file name: content} of a certificate's four files. Raises Missing."""
+        with self._ground.store.reading() as session:
+            row = session.get(CertificateRow, name)
+        if row is None:
+            raise Missing("There is no such certificate.")
+        return {_view(row).stem + ending: self.content(name, ending) for ending in ENDINGS}
+
+    def recorded(self, name: str) -> tuple[int, dict[str, object]] | None:
+        """The number of the ledger's entry with which it was issued, and its facts; None when there is none."""
+        query = select(LedgerRow).where(LedgerRow.kind == ISSUED, col(LedgerRow.subjects).startswith(f'["{name}"'))
+        with self._ground.store.reading() as session:
+            row = session.exec(query).first()
+        return (row.number, json.loads(row.data)) if row is not None else None
 
     def files(self, member: str) -> tuple[CertificateFile, ...]:
         """The four files of each certificate of the member, without their texts: those may be many."""

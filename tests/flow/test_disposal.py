@@ -5,12 +5,18 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 from sqlmodel import select
 
+from server.cli.dispose import dispose
 from server.domain.delivery import SealedCopy, Status
-from server.domain.errors import Forbidden, Missing, Refused
+from server.domain.errors import Busy, Forbidden, Missing, Refused
+from server.exchange.delivery import Deliveries
+from server.exchange.retention import Retention
+from server.exchange.telling import Telling
+from server.store import Tx
 from server.store.duty_tables import CertificateRow, PurgeRow
 from server.store.tables import DeliveryRow, KeyPacketRow
 from tests.conftest import MakeGpgPerson, MakeSshKey
@@ -324,7 +330,7 @@ def test_a_copy_that_no_rule_in_force_speaks_of_is_a_finding(here: SmallExchange
 
 
 def test_disposal_by_hand_says_what_was_expected_done_and_failed(here: SmallExchange) -> None:
-    """One that fails does not stop the others: here the database row of a consignment is damaged."""
+    """What a hold keeps is not expected; the certificates name who did it."""
     first, second, held = here.arrive(), here.arrive(), here.arrive()
     here.exchange.holds.hold("g-kent", held, WHY, via="test")
     here.exchange.clock.set(datetime(2027, 2, 2, 9, tzinfo=UTC))
@@ -334,3 +340,63 @@ def test_disposal_by_hand_says_what_was_expected_done_and_failed(here: SmallExch
     here.exchange.tick()
     assert certificates(here, first)[0]["disposal"]["by"] == "operator"  # type: ignore[index]
     assert certificates(here, held) == []
+
+
+class Obstinate(Deliveries):
+    """Deliveries of which one cannot be ended today."""
+
+    stuck = ""
+
+    def clear(self, tx: Tx, row: DeliveryRow, *rest: Any, **more: Any) -> bool:
+        if row.id == self.stuck:
+            raise Busy("The disk says no.")
+        return super().clear(tx, row, *rest, **more)
+
+
+def test_one_copy_that_cannot_go_does_not_stop_the_others(here: SmallExchange) -> None:
+    """By hand it is reported; by itself the others go, and it is tried again."""
+    first, second, third = here.arrive(), here.arrive(), here.arrive()
+    ground, own = here.exchange.ground, here.exchange
+    obstinate = Obstinate(ground, Telling(ground), own.disposal, own.collection)
+    obstinate.stuck = second
+    retention = Retention(ground, obstinate, own.findings)
+    own.clock.set(datetime(2027, 2, 2, 9, tzinfo=UTC))
+    found = retention.dispose(by="operator")
+    assert (found.expected, found.done) == ((first, second, third), (first, third))
+    assert found.failed == ((second, "The disk says no."),)
+    with pytest.raises(Busy):
+        retention.clear_due()
+    assert retention.clear_due() == 0, "it is left alone for a minute"
+    assert copy_of(here, second) is SealedCopy.KEPT
+    assert own.retention.clear_due() == 1
+
+
+def test_the_dry_run_says_what_goes_by_which_clause_and_what_keeps_it(
+    here: SmallExchange, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """And changes nothing; with --until what will have gone by then; as JSON the same; then it is done."""
+    first, held = here.arrive(), here.arrive()
+    here.exchange.holds.hold("g-kent", held, WHY, via="test")
+    data, before = here.exchange.ground.data, here.kinds()
+
+    def told(**options: object) -> str:
+        dispose(**{"dry_run": True, "until": None, "as_json": False, "data": data} | options)  # type: ignore[arg-type]
+        return capsys.readouterr().out
+
+    assert told() == "0 would go, 0 would stay. Nothing was changed.\n"
+    by_then = told(until="2027-02-01")
+    assert f"{first}  Tue 2 Feb 2027 00:00  use_by: its use-by day, Mon 1 Feb 2027, is over; clause 8" in by_then
+    assert "; kept by H-2026-000001" in by_then and "1 would go, 1 would stay. Nothing was changed." in by_then
+    assert told(until="2027-01-31").startswith("0 would go")
+    objects = json.loads(told(until="2027-02-01", as_json=True))["objects"]
+    assert [(o["delivery"], o["rule"], o["held_by"]) for o in objects] == [
+        (first, "use_by", []), (held, "use_by", ["H-2026-000001"]),
+    ]  # fmt: skip
+    assert here.kinds() == before
+    with pytest.raises(Refused, match="--dry-run"):
+        told(until="2027-02-01", dry_run=False)
+    with pytest.raises(Refused, match="no day"):
+        told(until="soon")
+    here.exchange.clock.set(datetime(2027, 2, 2, 9, tzinfo=UTC))
+    assert told(dry_run=False).endswith("Expected 1, done 1, failed 0.\n")
+    assert len(certificates(here, first)) == 1 and certificates(here, held) == []
