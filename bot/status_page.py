@@ -61,12 +61,12 @@ def page(sight: Sight, own: tuple[str, str]) -> dict[str, object]:
         "as_of": in_words(sight.now),
         "about": _about(sight, own),
         "filters": _filters(sight, own),
-        "summary": summary(sight.tally),
+        "summary": summary(sight.tally, sight.standings),
         "figures": _figures(sight),
         "overdue": _overdue(sight),
         "months": [{"name": f"{month:%b %y}", "parts": _parts(numbers)} for month, numbers in sight.months],
         "parts": _PARTS,
-        "bars": _bars(sight.months),
+        "bars": _bars(sight.months) if sight.tally != Tally() else [],
         "picture": _picture_words(sight),
         "columns": [name for name, _ in columns],
         "members": [_counted(kept.name, kept.tally, kept.standings, columns) for kept in sight.members],
@@ -75,6 +75,7 @@ def page(sight: Sight, own: tuple[str, str]) -> dict[str, object]:
         "legend": _legend(sight),
         "waiting": [_waits(one) for one in sight.unacknowledged if not one.days_over],
         "runs_out": sight.runs_out,
+        "statements": _statements(sight),
         "holds": [
             f"{one.delivery}: {one.member_name} keeps it by a legal hold ({one.id}) since {day_words(one.since)}"
             for one in sight.holds
@@ -83,10 +84,13 @@ def page(sight: Sight, own: tuple[str, str]) -> dict[str, object]:
     }
 
 
-def summary(tally: Tally) -> str:
+def summary(tally: Tally, standings: Mapping[Standing, int]) -> str:
     """The year so far in one sentence."""
+    if tally == Tally() and any(standings.values()):
+        came = sum(standings[s] for s in (Standing.SENT, Standing.NIL, Standing.DONE))
+        return f"This is best efforts, and nobody is late: {came:,} came, {standings[Standing.NOT_SENT]:,} did not."
     if not tally.judged:
-        return "Nothing that is chased has fallen due yet."
+        return "Nothing that could be sent has fallen due yet."
     if tally.on_time == tally.judged:
         return f"All {tally.judged:,} that could be sent by now came on time."
     others = [(tally.late, "came late"), (tally.missing, "is missing" if tally.missing == 1 else "are missing")]
@@ -143,8 +147,9 @@ def _figures(sight: Sight) -> list[dict[str, str]]:
     tally, over = sight.tally, sum(bool(one.days_over) for one in sight.unacknowledged)
     waiting = len(sight.unacknowledged)
     destroy = len(sight.unattested)
+    of = f"{tally.on_time:,} of {tally.judged:,}" if tally.judged else "nothing to judge by"
     found = [
-        _figure(percent_words(tally), "Sent on time", f"{tally.on_time:,} of {tally.judged:,}", ""),
+        _figure(percent_words(tally), "Sent on time", of, ""),
         _figure(tally.missing, LATE_NOW, "nothing has come yet", "bad" if tally.missing else "good"),
         _figure(tally.late, "Came late", "this year", "attention" if tally.late else ""),
         _figure(waiting, "Waiting for acknowledgement", f"{over} overdue", "attention" if over else ""),
@@ -160,6 +165,14 @@ def _figure(number: int | str, what: str, more: str, tone: str) -> dict[str, str
 def _overdue(sight: Sight) -> list[dict[str, str]]:
     """What is late, oldest first: one line for one sender, exchange and period, with its recipients; then the rest."""
     return [*map(_late, together(sight.overdue)), *map(_waits, sight.past_their_day)]
+
+
+def _statements(sight: Sight) -> list[tuple[str, str]]:
+    """(member, titles) of the yearly statements that are missing, a line a member."""
+    found: dict[str, list[str]] = {}
+    for one in sight.statements:
+        found.setdefault(one.called, []).append(one.title[:1].lower() + one.title[1:])
+    return [(called, listed(titles)) for called, titles in found.items()]
 
 
 def _late(owed: Sequence[Owed]) -> dict[str, str]:

@@ -87,6 +87,9 @@ def told(sight: Sight) -> dict[str, object]:
         "members": [{"member": kept.member, **_numbers(kept.standings, kept.tally)} for kept in sight.members],
         "months": [{"month": f"{month:%Y-%m}", **asdict(tally)} for month, tally in sight.months],
         "runs_out": [asdict(one) for one in sight.runs_out],
+        "statements": [
+            {"member": one.member, "kind": one.kind, "given": one.given, "until": one.until} for one in sight.statements
+        ],
         "holds": [asdict(one) for one in sight.holds],
         "findings": [asdict(one) for one in sight.findings],
     }
@@ -103,6 +106,7 @@ def lines(sight: Sight, called: str) -> Iterator[str]:
     waiting = [one for one in sight.unacknowledged if not one.days_over]
     yield from _section("Waiting for acknowledgement", [*map(_waits, waiting)])
     yield from _section("Runs out", [(day_words(one.last), one.words) for one in sight.runs_out])
+    yield from _section("Yearly statements", [(one.called, f"{one.title}: {one.words}") for one in sight.statements])
     yield from _section("Legal holds", [(one.id, f"{one.delivery}, held by {one.member_name}") for one in sight.holds])
     yield from _section("Findings", [(one.code, one.words) for one in sight.findings])
     if sight.member:

@@ -106,7 +106,7 @@ class Exchange:
         self.evidence = Evidence(ground)
         self.clock = Clock(ground)
         self.condition = Condition(ground)
-        self.coverage, self.status = Coverage(ground), Status(ground)
+        self.coverage, self.status = Coverage(ground), Status(ground, self.yearly)
         self.chased: tuple[Chased, ...] = (
             AcknowledgementChase(ground),
             UseChase(ground),

@@ -27,6 +27,7 @@ from server.exchange.attested import Attested, OverdueView
 from server.exchange.findings import Findings, FindingView
 from server.exchange.ground import Ground
 from server.exchange.renewals import item
+from server.exchange.yearly import Yearly, YearlyView
 from server.store.duty_tables import HoldRow, ObligationRow
 from server.store.tables import ConsignmentRow, DeliveryRow
 
@@ -156,6 +157,8 @@ class Sight:
     unacknowledged: tuple[Unacknowledged, ...]
     unattested: tuple[Unattested, ...]
     runs_out: tuple[RunsOut, ...]
+    statements: tuple[YearlyView, ...]
+    """Those that a member should have given by now."""
     holds: tuple[Held, ...]
     findings: tuple[FindingView, ...]
 
@@ -188,8 +191,8 @@ class _Waits:
 class Status:
     """Reads for one person, or for the operator (no person)."""
 
-    def __init__(self, ground: Ground) -> None:
-        self._ground = ground
+    def __init__(self, ground: Ground, yearly: Yearly) -> None:
+        self._ground, self._yearly = ground, yearly
 
     def concerns(self, person_id: str) -> bool:
         """Whether the person may look at all."""
@@ -217,7 +220,10 @@ class Status:
                 tuple(self._unattested(one) for one in late if self._concerned(reader, one, exchange, member)),
                 self._holds(session, reader, member),
             )
-        return self._sight(now, begins, exchange, member, reader, seen, waits)
+        given = self._yearly.every() if person_id is None else self._yearly.table(person_id)
+        today = london_day(now)
+        statements = tuple(one for one in given if one.until < today and member in {None, one.member})
+        return self._sight(now, begins, exchange, member, reader, seen, waits, statements)
 
     def owes(self, person_id: str) -> str:
         """What the person's member owes now, as a clause; empty where it owes nothing, or they may not look."""
@@ -330,7 +336,7 @@ class Status:
 
     def _sight(
         self, now: datetime, year: int, exchange: str | None, member: str | None, reader: _Reader,
-        seen: list[Obligation], waits: _Waits,
+        seen: list[Obligation], waits: _Waits, statements: tuple[YearlyView, ...],
     ) -> Sight:  # fmt: skip
         policy = self._ground.policy
         shown = [e for e in policy.exchanges if reader.sees(e.id) and e.recurrence is not None]
@@ -350,6 +356,7 @@ class Status:
             unacknowledged=waits.unacknowledged,
             unattested=waits.unattested,
             runs_out=self._running_out(reader, member, now),
+            statements=statements,
             holds=waits.holds,
             findings=Findings(self._ground).open() if reader.member is None else (),
         )  # fmt: skip

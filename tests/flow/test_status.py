@@ -124,12 +124,20 @@ def test_the_page_puts_what_is_late_of_one_sender_in_one_line(here: SmallExchang
         ),
         (Tally(on_time=9, missing=2), "Of 11 that could be sent by now, 9 came on time and 2 are missing."),
         (Tally(on_time=1200), "All 1,200 that could be sent by now came on time."),
-        (Tally(prevented=3, open=2), "Nothing that is chased has fallen due yet."),
+        (Tally(prevented=3, open=2), "Nothing that could be sent has fallen due yet."),
     ],
 )  # fmt: skip
 def test_the_year_is_told_in_one_sentence(numbers: Tally, words: str) -> None:
     """What a lead reads out in the meeting."""
-    assert summary(numbers) == words
+    assert summary(numbers, dict.fromkeys(Standing, 0)) == words
+
+
+def test_an_exchange_of_best_efforts_has_nobody_late(seen: SmallExchange) -> None:
+    """R-112 on the page: Movers are counted, and no share, picture or overdue list is made of them."""
+    shown = page(seen.exchange.status.sight(None, exchange="movers"), ("kent", "Kent"))
+    assert str(shown["summary"]).startswith("This is best efforts, and nobody is late: ")
+    assert (shown["overdue"], shown["bars"]) == ([], [])
+    assert "Late now" in str(shown["figures"])
 
 
 def test_a_delivery_that_nobody_acknowledged_is_overdue_after_its_working_days(here: SmallExchange) -> None:
@@ -186,7 +194,7 @@ def test_the_json_has_the_same_names_whatever_there_is(here: SmallExchange, seen
     empty, full = (json.loads(as_text(one.exchange.status.sight(None))) for one in (here, seen))
     assert list(empty) == list(full) == [
         "as_of", "sharing_year", "member", "totals", "overdue", "unacknowledged", "unattested", "due", "missed",
-        "members", "months", "runs_out", "holds", "findings",
+        "members", "months", "runs_out", "statements", "holds", "findings",
     ]  # fmt: skip
     assert set(full["totals"]) == {
         "on_time_percent", *(s.value.replace(" ", "_") for s in Standing if s is not Standing.WITHDRAWN)
