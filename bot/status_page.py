@@ -74,6 +74,7 @@ def page(sight: Sight, own: tuple[str, str]) -> dict[str, object]:
         "groups": _groups(sight, names, titles),
         "legend": _legend(sight),
         "waiting": [_waits(one) for one in sight.unacknowledged if not one.days_over],
+        "uncollected": [_waits(one) for one in sight.uncollected],
         "runs_out": sight.runs_out,
         "statements": _statements(sight),
         "holds": [

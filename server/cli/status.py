@@ -81,6 +81,7 @@ def told(sight: Sight) -> dict[str, object]:
         "totals": _numbers(sight.standings, sight.tally),
         "overdue": [_one(owed) for owed in sight.overdue],
         "unacknowledged": [asdict(one) for one in sight.unacknowledged],
+        "uncollected": [asdict(one) for one in sight.uncollected],
         "unattested": [asdict(one) for one in sight.unattested],
         "due": [_one(owed) for owed in sight.owed if owed.standing in {Standing.DUE, Standing.WAITING}],
         "missed": [_one(owed) for owed in sight.owed if owed.standing in {Standing.LATE, Standing.SENT_LATE}],
@@ -105,6 +106,7 @@ def lines(sight: Sight, called: str) -> Iterator[str]:
     yield from _section("Due now", _owed(sight, due), "no window is open")
     waiting = [one for one in sight.unacknowledged if not one.days_over]
     yield from _section("Waiting for acknowledgement", [*map(_waits, waiting)])
+    yield from _section("Never collected", [*map(_waits, sight.uncollected)])
     yield from _section("Runs out", [(day_words(one.last), one.words) for one in sight.runs_out])
     yield from _section("Yearly statements", [(one.called, f"{one.title}: {one.words}") for one in sight.statements])
     yield from _section("Legal holds", [(one.id, f"{one.delivery}, held by {one.member_name}") for one in sight.holds])

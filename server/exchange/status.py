@@ -11,11 +11,13 @@ from dataclasses import dataclass
 from datetime import date, datetime
 from typing import cast
 
+from sqlalchemy import or_
 from sqlmodel import Session, col, select
 
 from server.domain.agreement.terms import day_before
 from server.domain.calendar import CalendarUncovered, working_days_after
 from server.domain.decision import Act, Deed, decide
+from server.domain.delivery import SealedCopy
 from server.domain.delivery import Status as DeliveryStatus
 from server.domain.due import months_of, sharing_year
 from server.domain.errors import Forbidden, Missing
@@ -71,10 +73,14 @@ class Unacknowledged:
     days_over: int
     asked: bool
     """The recipient has a question, and its sender is to answer."""
+    gone: bool
+    """It was never collected, and the exchange has no copy any more: nobody can do anything."""
 
     @property
     def words(self) -> str:
         """Where it stands, as a clause."""
+        if self.gone:
+            return "was never collected, and its time is over"
         if self.asked:
             return "has a question, which its sender answers"
         if self.due is None:
@@ -155,6 +161,8 @@ class Sight:
     tally: Tally
     standings: Mapping[Standing, int]
     unacknowledged: tuple[Unacknowledged, ...]
+    uncollected: tuple[Unacknowledged, ...]
+    """What was never collected, and is gone."""
     unattested: tuple[Unattested, ...]
     runs_out: tuple[RunsOut, ...]
     statements: tuple[YearlyView, ...]
@@ -184,6 +192,7 @@ class _Reader:
 @dataclass(frozen=True, slots=True)
 class _Waits:
     unacknowledged: tuple[Unacknowledged, ...]
+    uncollected: tuple[Unacknowledged, ...]
     unattested: tuple[Unattested, ...]
     holds: tuple[Held, ...]
 
@@ -215,8 +224,10 @@ class Status:
             every = self._obligations(session, begins)
             seen = [o for o in every if self._wanted(reader, o, exchange, member)]
             late = Attested(session, self._ground.policy, now).overdue()
+            waiting = self._unacknowledged(session, reader, exchange, member, now)
             waits = _Waits(
-                self._unacknowledged(session, reader, exchange, member, now),
+                tuple(one for one in waiting if not one.gone),
+                tuple(one for one in waiting if one.gone),
                 tuple(self._unattested(one) for one in late if self._concerned(reader, one, exchange, member)),
                 self._holds(session, reader, member),
             )
@@ -281,6 +292,7 @@ class Status:
             col(DeliveryRow.consignment) == col(ConsignmentRow.id),
             col(DeliveryRow.status).in_([status.value for status in _WAITS]),
             col(DeliveryRow.available_at).is_not(None),
+            or_(col(DeliveryRow.copy_state) != SealedCopy.PURGED, col(DeliveryRow.collected_at).is_(None)),
         )
         found = [
             self._waits(row, consignment, now)
@@ -294,11 +306,12 @@ class Status:
     def _waits(self, row: DeliveryRow, consignment: ConsignmentRow, now: datetime) -> Unacknowledged:
         asked = row.status is DeliveryStatus.QUERIED
         due = self._acknowledge_by(row, consignment)
-        over = max((london_day(now) - due).days, 0) if due and not asked else 0
+        gone = row.copy_state is SealedCopy.PURGED
+        over = max((london_day(now) - due).days, 0) if due and not asked and not gone else 0
         return Unacknowledged(
             row.id, consignment.exchange, self._ground.titled(consignment.exchange), _period_words(consignment.period),
             consignment.member, self._ground.called(consignment.member), row.recipient,
-            self._ground.called(row.recipient), due, over, asked,
+            self._ground.called(row.recipient), due, over, asked, gone,
         )  # fmt: skip
 
     def _acknowledge_by(self, row: DeliveryRow, consignment: ConsignmentRow) -> date | None:
@@ -354,6 +367,7 @@ class Status:
             tally=tally(judged, now),
             standings=standings(judged, now),
             unacknowledged=waits.unacknowledged,
+            uncollected=waits.uncollected,
             unattested=waits.unattested,
             runs_out=self._running_out(reader, member, now),
             statements=statements,

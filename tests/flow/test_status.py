@@ -170,6 +170,20 @@ def test_what_nobody_attested_by_its_use_by_day_is_overdue(here: SmallExchange) 
     assert not here.exchange.status.sight("g-essex", exchange="movers").past_their_day
 
 
+def test_what_was_never_collected_is_told_apart_from_what_waits(here: SmallExchange) -> None:
+    """After its use-by day nobody can collect it: it asks nothing of anybody, and it is not forgotten."""
+    delivery = here.arrive()
+    for day in ("2027-02-01", "2027-02-02", "2027-02-03"):
+        here.exchange.clock.set(datetime.fromisoformat(f"{day}T09:00+00:00"))
+        here.exchange.tick()
+    sight = here.exchange.status.sight("g-essex")
+    assert (sight.unacknowledged, sight.past_their_day) == ((), ())
+    assert [(one.delivery, one.words) for one in sight.uncollected] == [
+        (delivery, "was never collected, and its time is over")
+    ]
+    assert "Never collected (1):" in list(lines(sight, "All members"))
+
+
 def test_the_command_line_says_what_is_overdue_first(seen: SmallExchange) -> None:
     """Then what is due, waits and runs out, and a table whose last row is the sum."""
     sight = seen.exchange.status.sight(None)
@@ -193,8 +207,8 @@ def test_the_json_has_the_same_names_whatever_there_is(here: SmallExchange, seen
     """Lists that are empty are there; standings are counted by name; times say their zone."""
     empty, full = (json.loads(as_text(one.exchange.status.sight(None))) for one in (here, seen))
     assert list(empty) == list(full) == [
-        "as_of", "sharing_year", "member", "totals", "overdue", "unacknowledged", "unattested", "due", "missed",
-        "members", "months", "runs_out", "statements", "holds", "findings",
+        "as_of", "sharing_year", "member", "totals", "overdue", "unacknowledged", "uncollected", "unattested", "due",
+        "missed", "members", "months", "runs_out", "statements", "holds", "findings",
     ]  # fmt: skip
     assert set(full["totals"]) == {
         "on_time_percent", *(s.value.replace(" ", "_") for s in Standing if s is not Standing.WITHDRAWN)
