@@ -33,6 +33,7 @@ SURE = {
         "anybody's folders, not with its processors; backups too.",
         "All destroyed",
     ),
+    "release-hold": ("Release this hold?", "{0}: The sealed copy goes when its rule says, perhaps at once.", "Release"),
     "close-review": ("Is the review done?", "Every governance lead is told so.", "It is done"),
 }
 """What the chat itself asks before it sends the press: verb -> title, text ({0} is the subject), button."""

@@ -99,7 +99,7 @@ class Desk:
             trim_blocks=True,
             lstrip_blocks=True,
         )
-        self._env.filters |= {"bytes": size_words, "day": day_words, "sentence": sentence}
+        self._env.filters |= {"bytes": size_words, "day": day_words, "sentence": sentence, "moment": in_words}
         self._env.globals |= {"asks": ASKS}
 
     @property
@@ -113,6 +113,7 @@ class Desk:
             Route("/desk/code", self._posted(self._code), methods=["POST"]),
             Route("/desk", self._signed_in(self._home), methods=["GET"]),
             Route("/desk/delivery/{delivery}", self._signed_in(self._delivery), methods=["GET"]),
+            Route("/desk/certificate/{file}", self._signed_in(self._certificate), methods=["GET"]),
             Route("/desk/status", self._signed_in(self._status), methods=["GET"]),
             Route("/desk/status/{exchange}/{year}", self._signed_in(self._status), methods=["GET"]),
             Route("/desk/use/{exchange}/{period}", self._signed_in(self._use), methods=["GET"]),
@@ -247,8 +248,21 @@ class Desk:
                         one for one in corrections if view.id == one.delivery or view.consignment == one.consignment
                     ],
                     may_correct=side == "received" and self._exchange.corrections.may_ask(person),
+                    holds=await self._threads.run(self._exchange.holds.of_delivery, person, wanted),
+                    may_hold=await self._threads.run(self._exchange.holds.may_place, person, wanted),
+                    certificates=await self._threads.run(self._exchange.certificates.seen, person, wanted),
                 )
         return self._message(session, f"There is no delivery {wanted[:40]} that you may see.", 404)
+
+    async def _certificate(self, request: Request, session: DeskSession) -> Response:
+        """One file of a certificate, or the exchange's public key, to be kept: never shown as a page of the desk."""
+        file = request.path_params["file"]
+        if file == "exchange.asc":
+            content = self._exchange.ground.key.armored.encode()
+        else:
+            content = await self._threads.run(self._exchange.certificates.download, session.person.id, file)
+        kept = {**HEADERS, "Content-Disposition": f'attachment; filename="{file}"'}
+        return Response(content, media_type="application/octet-stream", headers=kept)
 
     async def _use(self, request: Request, session: DeskSession) -> Response:
         """All open deliveries of an exchange and period: what was in them as one table, then what is destroyed."""

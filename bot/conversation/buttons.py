@@ -56,6 +56,8 @@ class Buttons:
             "processed": self._processed,
             "destroyed": self._destroyed,
             "countersign": lambda who, what, _, via: exchange.use.countersign(who, what, via=via),
+            "hold": lambda who, what, said, via: exchange.holds.hold(who, what, _why(said), via=via),
+            "release-hold": lambda who, what, _, via: exchange.holds.release(who, what, via=via),
             "suspend": lambda who, what, *_: exchange.people.suspend(what, by=who),
             "resume": lambda who, what, *_: exchange.people.resume(what, by=who),
         }

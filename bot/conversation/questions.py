@@ -14,7 +14,7 @@ ASKS = frozenset(
     {
         "problem", "recall", "discard", "suspend", "approve-ad-hoc", "refuse-ad-hoc", "review", "close-review",
         "approve-change", "refuse-change", "correct", "decline-correction", "attest-yearly", "sign-agreement",
-        "attest-destroyed", "processed", "destroyed",
+        "attest-destroyed", "processed", "destroyed", "hold", "release-hold",
     }
 )  # fmt: skip
 """Verbs that ask something before they are carried out: a reason, or "are you sure?"."""
@@ -57,6 +57,22 @@ QUESTIONS: Mapping[str, Form] = {
         "Refuse",
         danger=True,
         fields=(WHY_REFUSED,),
+    ),
+    "hold": Form(
+        "hold",
+        "",
+        "Hold {0}?",
+        "The sealed copy here stays, whatever its rule says, until a governance lead of your organisation releases it.",
+        "Hold it",
+        fields=(replace(REASON, label="Why must it stay?", hint="For the record. No names or other personal data."),),
+    ),
+    "release-hold": Form(
+        "release-hold",
+        "",
+        "Release {0}?",
+        "Unless another hold stands, the sealed copy goes when its rule says, which may be at once.",
+        "Release it",
+        danger=True,
     ),
     "attest-yearly": Form("attest-yearly", "", "A yearly statement", "", "Give it"),
     "correct": Form(

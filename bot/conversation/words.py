@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import replace
+from functools import partial
 
 from bot.conversation.answer import Account, Reply
 from server.domain.delivery import Status
@@ -23,6 +24,7 @@ HELP = (
     "/safehand statements: what your organisation says again each year, and whether it has\n"
     "/safehand correct D-… line 44 address: a record may be wrong; only where, never what it says\n"
     "/safehand review REASON: ask every governance lead whether the agreement still fits\n"
+    "/safehand hold D-… REASON: keep a sealed copy from disposal (governance leads); alone: your holds\n"
     "/safehand link CODE: tie this chat account to you; the code is in link/ of your mailbox, or on the desk\n"
     "/safehand unlink: end that\n"
     "Everything here can also be done in your mailbox (attest/) and on the desk."
@@ -68,6 +70,8 @@ class Words:
                     return self._as_person(account, lambda person: self._correct(account, person, rest.split()))
                 case "review":
                     return self._review(account, rest.strip().strip("`\"'“”"))
+                case "hold":
+                    return self._as_person(account, partial(self._hold, rest.strip(), account.platform))
                 case "help" | "":
                     return Reply(HELP)
                 case _:
@@ -155,6 +159,19 @@ class Words:
             lines += [f"And {len(views) - ANSWERED} more, on the desk."]
         buttons = [button for view in views[:ANSWERED] for button in _named(view.buttons)]
         return Reply("\n".join(lines), "attention", buttons=tuple(buttons))
+
+    def _hold(self, rest: str, via: str, person_id: str) -> Reply:
+        """Places a hold; without a delivery the holds that the member has placed, with the button to release each."""
+        delivery, _, reason = rest.partition(" ")
+        if delivery:
+            placed = self._exchange.holds.hold(person_id, delivery.upper(), reason.strip("`\"'“”"), via=via)
+            return Reply(placed.sentence, "good" if placed.changed else "info", placed.changed)
+        views = self._exchange.holds.of_person(person_id)
+        if not views:
+            return Reply("Your organisation has no legal hold on anything. To place one: /safehand hold D-… REASON")
+        lines = [f"{view.id} on {view.delivery}: {view.words}: {view.reason}" for view in views[:SHOWN]]
+        lines += [f"and {len(views) - SHOWN} more, on the desk"] if len(views) > SHOWN else []
+        return Reply("\n".join(lines), buttons=tuple(b for v in views[:ANSWERED] for b in _named(v.buttons)))
 
     def _agreement(self, person_id: str) -> Reply:
         """The text in force by its hash, every member's signature, and the button to sign."""

@@ -110,6 +110,7 @@ class Exchange:
         self.chased: tuple[Chased, ...] = (
             AcknowledgementChase(ground),
             UseChase(ground),
+            self.holds,
         )
         self.reminders = Reminders(ground, self.chased, self.findings)
         self.digests = Digests(ground, self.chased)

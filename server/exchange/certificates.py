@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -37,6 +38,7 @@ PARTS: Mapping[Kind, str] = {"system": "disposal", "recipient": "attestation"}
 """Under which name the kind's own facts stand in the document."""
 ISSUED = "certificate.issued"
 _FORMS = ("document", "document_signature", "page", "page_signature")
+_FILE = re.compile(r"(?P<id>[SR]-\d{4}-\d{6,})_(?P<delivery>D-\d{4}-\d{6,})(?P<ending>\.(?:json|html)(?:\.asc)?)")
 ENDINGS: Mapping[str, str] = dict(zip((".json", ".json.asc", ".html", ".html.asc"), _FORMS, strict=True))
 
 
@@ -162,6 +164,21 @@ class Certificates:
         """Those about one delivery that the member may see."""
         rows = session.exec(_listed().where(_concerns(member), CertificateRow.delivery == delivery)).all()
         return tuple(_view(row) for row in rows)
+
+    def seen(self, person_id: str, delivery: str) -> tuple[CertificateView, ...]:
+        """Those about a delivery that the person may read; none for whom the papers of their member are closed."""
+        person = self._ground.person(person_id)
+        if not self._ground.policy.may(person, "receipts.read"):
+            return ()
+        with self._ground.store.reading() as session:
+            return self.of_delivery(session, person.member, delivery)
+
+    def download(self, person_id: str, file: str) -> bytes:
+        """One of the four files by its name, for who may read it. Raises Missing, whatever the reason."""
+        found = _FILE.fullmatch(file)
+        if found is None or found["id"] not in {view.id for view in self.seen(person_id, found["delivery"])}:
+            raise Missing("There is no such certificate that you may see.")
+        return self.content(found["id"], found["ending"])
 
     def all(self) -> tuple[CertificateView, ...]:
         """Every certificate, oldest first: for the operator."""

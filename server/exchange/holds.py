@@ -146,9 +146,24 @@ class Holds:
             rows = session.exec(query).all() if _may_see(person, *pair) else []
         return tuple(self._view(row, person) for row in rows)
 
-    def may_place(self, person_id: str) -> bool:
-        """Whether the person may place holds at all."""
-        return self._ground.policy.may(self._ground.person(person_id), "hold")
+    def may_place(self, person_id: str, delivery_id: str) -> bool:
+        """Whether the person could hold this delivery now: its copy is still here."""
+        person = self._ground.person(person_id)
+        with self._ground.store.reading() as session:
+            try:
+                delivery, consignment = pair_of(session, delivery_id)
+            except Missing:
+                return False
+        here = delivery.copy_state is not SealedCopy.PURGED
+        return here and self._ground.policy.may(person, "hold") and _may_see(person, delivery, consignment)
+
+    def of_person(self, person_id: str) -> tuple[HoldView, ...]:
+        """The holds that the person's member has placed and that stand, oldest first."""
+        person = self._ground.person(person_id)
+        query = select(HoldRow).where(HoldRow.member == person.member, col(HoldRow.released_at).is_(None))
+        with self._ground.store.reading() as session:
+            rows = session.exec(query.order_by(col(HoldRow.id))).all()
+        return tuple(self._view(row, person) for row in rows)
 
     def all(self, *, standing: bool = True) -> tuple[HoldView, ...]:
         """Every hold that stands, or that ever was, oldest first: for the operator, without reasons."""
