@@ -100,8 +100,10 @@ def month_of(obligation: Obligation) -> date:
 
 def by_month(obligations: Iterable[Obligation], year: int, now: datetime) -> tuple[tuple[date, Tally], ...]:
     """(month, numbers) of the twelve months of a sharing year."""
-    every = tuple(obligations)
-    return tuple((month, tally((o for o in every if month_of(o) == month), now)) for month in months_of(year))
+    found: dict[date, list[Obligation]] = {month: [] for month in months_of(year)}
+    for one in obligations:
+        found.setdefault(month_of(one), []).append(one)
+    return tuple((month, tally(found[month], now)) for month in months_of(year))
 
 
 def rows(obligations: Iterable[Obligation], order: Iterable[str], year: int, now: datetime) -> tuple[Row, ...]:

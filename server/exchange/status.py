@@ -221,8 +221,8 @@ class Status:
         begins = sharing_year(london_day(now)) if year is None else year
         self._require(reader, exchange, member)
         with self._ground.store.reading() as session:
-            every = self._obligations(session, begins)
-            seen = [o for o in every if self._wanted(reader, o, exchange, member)]
+            every = self._obligations(session, begins, exchange, member)
+            seen = [o for o in every if reader.sees(o.exchange, o.sender, o.recipient)]
             late = Attested(session, self._ground.policy, now).overdue()
             waiting = self._unacknowledged(session, reader, exchange, member, now)
             waits = _Waits(
@@ -268,21 +268,24 @@ class Status:
         if member is not None and self._ground.policy.member(member) is None:
             raise Missing(f"There is no member called {member[:40]}.")
 
-    def _wanted(self, reader: _Reader, one: Obligation, exchange: str | None, member: str | None) -> bool:
-        if one.answer is Answer.WITHDRAWN or not reader.sees(one.exchange, one.sender, one.recipient):
-            return False
-        return exchange in {None, one.exchange} and member in {None, one.sender, one.recipient}
-
     # -- reading
 
-    def _obligations(self, session: Session, year: int) -> tuple[Obligation, ...]:
-        """Everything that falls due in the sharing year."""
+    def _obligations(
+        self, session: Session, year: int, exchange: str | None, member: str | None
+    ) -> tuple[Obligation, ...]:
+        """Everything that falls due in the sharing year and was not withdrawn."""
         months = tuple(months_of(year))
-        first, last = months[0], add_months(months[-1], 1)
+        first, after = _midnight(months[0]), _midnight(add_months(months[-1], 1))
         query = select(ObligationRow).where(
-            col(ObligationRow.due_at) >= _midnight(first), col(ObligationRow.due_at) < _midnight(last)
-        )
-        return tuple(_obligation(row) for row in session.exec(query.order_by(col(ObligationRow.due_at))).all())
+            col(ObligationRow.due_at) >= first, col(ObligationRow.due_at) < after,
+            ObligationRow.answer != Answer.WITHDRAWN.value,
+        )  # fmt: skip
+        if exchange is not None:
+            query = query.where(ObligationRow.exchange == exchange)
+        if member is not None:
+            query = query.where(or_(col(ObligationRow.sender) == member, col(ObligationRow.recipient) == member))
+        ordered = query.order_by(col(ObligationRow.due_at), col(ObligationRow.id))
+        return tuple(_obligation(row) for row in session.exec(ordered).all())
 
     def _unacknowledged(
         self, session: Session, reader: _Reader, exchange: str | None, member: str | None, now: datetime
