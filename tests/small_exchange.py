@@ -109,7 +109,12 @@ def records(rows: int, mark: str = "") -> bytes:
 
 @contextmanager
 def small_exchange(
-    gpg_person: MakeGpgPerson, ssh_key: MakeSshKey, url: str = "", *, messages: int = 6
+    gpg_person: MakeGpgPerson,
+    ssh_key: MakeSshKey,
+    url: str = "",
+    *,
+    messages: int = 6,
+    people: tuple[str, ...] = PEOPLE,
 ) -> Iterator[SmallExchange]:
     """Made and opened in a folder of its own, with SQLite unless a URL is given; it is 1 December 2026, 09:00.
 
@@ -119,7 +124,7 @@ def small_exchange(
         url = url or f"sqlite:///{data / 'safehand.db'}"
         Exchange.create(data, database_url=url, templates=TEMPLATES)
         exchange = Exchange.open(data, database_url=url, templates=TEMPLATES)
-        lines = {person: ssh_key(person).public for person in PEOPLE}
+        lines = {person: ssh_key(person).public for person in people}
         files = policy_files(lines, gpg_person)
         limit = "max_per_person_per_day: "
         files["notifications.yaml"] = files["notifications.yaml"].replace(f"{limit}6", f"{limit}{messages}")

@@ -28,7 +28,7 @@ def listed(
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object: with shares of others' records.")] = False,
     data: Data = None,
 ) -> None:
-    """List what was said of every collected delivery: kept, not theirs, rejected, destroyed, countersigned.
+    """List what was said of every collected delivery: kept, not relevant, rejected, destroyed, countersigned.
 
     Example: safehand attestation list kent --overdue
     """
@@ -44,7 +44,7 @@ def listed(
     if as_json:
         content = {"overdue": [asdict(one) for one in late]}
         if not overdue:
-            content |= {"attestations": [asdict(one) for one in views], "not_theirs": [asdict(one) for one in shares]}
+            content |= {"attestations": [asdict(one) for one in views], "not_relevant": [asdict(one) for one in shares]}
         typer.echo(json.dumps(content, ensure_ascii=False, indent=1, default=_text))
         return
     typer.echo("\n".join([_overdue_line(one) for one in late] if overdue else [_line(one) for one in views]) or "None.")
@@ -166,7 +166,7 @@ def _text(value: object) -> str:
 def _line(view: AttestedView) -> str:
     said = "nothing said yet"
     if view.kept is not None:
-        said = f"{view.kept} kept, {view.not_ours} not theirs, {view.rejected} rejected"
+        said = f"{view.kept} kept, {view.not_ours} not relevant, {view.rejected} rejected"
     more = [f"destroyed by {view.destroyed_by}"] if view.destroyed_by else []
     more += [f"countersigned by {view.countersigned_by}"] if view.countersigned_by else []
     more += ["waits for a governance lead"] if view.asks_countersignature else []

@@ -37,8 +37,8 @@ SUBCONTRACTORS: Mapping[str, str] = {
 NO_BACKUP, BEYOND_USE, EXPIRES = "none", "beyond use", "expires"
 BACKUPS: Mapping[str, str] = {
     NO_BACKUP: "No backup holds it",
-    EXPIRES: "The last backup that holds it expires on a day",
-    BEYOND_USE: "Backups are put beyond use",
+    EXPIRES: "The last one expires on the day below",
+    BEYOND_USE: "They are put beyond use",
 }
 TOLD_AT = time(9, 30)
 """London's wall clock: when use and destruction are reminded of."""
@@ -86,8 +86,8 @@ class Counts:
 
     @property
     def words(self) -> str:
-        """290 kept, 28 not theirs, 0 rejected."""
-        return f"{self.kept:,} kept, {self.not_ours:,} not theirs, {self.rejected:,} rejected"
+        """290 kept, 28 not relevant, 0 rejected."""
+        return f"{self.kept:,} kept, {self.not_ours:,} not relevant, {self.rejected:,} rejected"
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,6 +17,7 @@ from server.exchange.people import People
 from server.exchange.quality import Quality
 from server.exchange.sessions import fingerprint
 from server.exchange.telling import period_words
+from server.store.duty_tables import AttestationRow
 from server.store.tables import ConsignmentRow, DeliveryRow, KeyPacketRow, KeyProposalRow
 
 
@@ -80,8 +81,11 @@ class Documents:
             f"{file.removesuffix('.gpg')}.manifest.json", document, row.available_at or self._ground.now()
         )
 
-    def receipt(self, row: DeliveryRow, consignment: ConsignmentRow, head: tuple[int, str, str]) -> Paper:
-        """What was received from the sender and where it stands; signed, with the ledger's head."""
+    def receipt(
+        self, row: DeliveryRow, consignment: ConsignmentRow, head: tuple[int, str, str],
+        said: AttestationRow | None = None,
+    ) -> Paper:  # fmt: skip
+        """What was received from the sender, where it stands and what its recipient said; signed, with the head."""
         number, digest, _ = head
         policy = self._ground.of_revision(consignment.revision)
         moments = {
@@ -107,6 +111,7 @@ class Documents:
             "controller": row.controller,
             "controller_from": text_of(row.controller_from) if row.controller_from else None,
             "superseded_by": row.superseded_by,
+            "use": _use_facts(row, said),
             **_terms(policy, consignment),
             "ledger_head": {"entry": f"{number:012d}", "hash": digest},
             "exchange_key": self._ground.key.fingerprint,
@@ -212,3 +217,18 @@ def _quality_facts(consignment: ConsignmentRow) -> dict[str, object]:
     """How many warnings the file was delivered with, in all and by rule."""
     counts = dict(Quality.from_json(consignment.quality).counts) if consignment.quality else {}
     return {"warnings": consignment.warnings, "by_rule": counts}
+
+
+def _use_facts(row: DeliveryRow, said: AttestationRow | None) -> dict[str, object]:
+    """What the recipient said of its own copy, as numbers (R-082)."""
+    if said is None:
+        return {"state": str(row.use_state)}
+    return {
+        "state": str(row.use_state),
+        "received": said.received,
+        "kept": said.kept,
+        "not_relevant": said.not_ours,
+        "rejected": said.rejected,
+        "processed_at": text_of(said.processed_at),
+        "destroyed_at": text_of(said.destroyed_at) if said.destroyed_at else None,
+    }

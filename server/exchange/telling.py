@@ -10,7 +10,7 @@ from server.domain.delivery import REPLACED, UNRELEASED, VISIBLE, SealedCopy, St
 from server.domain.notice import Button, Tone
 from server.domain.schedule import Period, clock_words, day_words
 from server.exchange.approval import APPROVAL, NOT_APPROVED, approvers
-from server.exchange.attested import personal, said_of, use_words
+from server.exchange.attested import asks_countersignature, personal, said_of, use_words
 from server.exchange.ground import Ground
 from server.exchange.quality import warning_words
 from server.store import Tx
@@ -229,6 +229,13 @@ def use_buttons(delivery: DeliveryRow) -> tuple[Button, ...]:
     if delivery.status is Status.ACKNOWLEDGED:
         return (Button("processed", "Processed", delivery.id),)
     return ()
+
+
+def lead_buttons(delivery: DeliveryRow, said: AttestationRow | None) -> tuple[Button, ...]:
+    """What a governance lead of the recipient can press: to countersign what is late, or names exceptions."""
+    if said is None or not asks_countersignature(delivery, said):
+        return ()
+    return (Button("countersign", "Countersign", delivery.id, "primary"),)
 
 
 def _counts(deliveries: list[DeliveryRow]) -> str:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from datetime import date, datetime, time
 
-from sqlalchemy import ColumnElement, and_, exists, or_
+from sqlalchemy import ColumnElement, String, and_, exists, or_, type_coerce
 from sqlmodel import Session, col, select
 
 from server.domain.agreement import Calendar, PolicySet, RetentionRule
@@ -35,7 +35,7 @@ from server.store.duty_tables import AttestationRow, StageRow
 from server.store.tables import ConsignmentRow, DeliveryRow, HeadRow
 
 USE, DESTROY = "use", "destroy"
-FIRST_OVERDUE = "overdue-1"
+FIRST_OVERDUE, COUNTERSIGN = "overdue-1", "countersign"
 SOON = 7
 """Days before the use-by day from which it needs attention."""
 LABEL = 60
@@ -69,6 +69,7 @@ class UseChase:
             *self._before_use_by(session, policy, calendar),
             *self._after_processed(session, policy, calendar, now),
             *self._still_overdue(session, policy, calendar, now),
+            *self._to_countersign(session, policy, calendar),
         ]
         self._seen = None if found else head
         return found
@@ -129,6 +130,24 @@ class UseChase:
             except CalendarUncovered:
                 continue
 
+    def _to_countersign(self, session: Session, policy: PolicySet, calendar: Calendar) -> Iterator[Planned]:
+        """The working day after something was attested late, or with exceptions."""
+        unseen = and_(col(AttestationRow.destroyed_at).is_not(None), col(AttestationRow.countersigned_at).is_(None))
+        query = (
+            select(DeliveryRow, AttestationRow)
+            .join(AttestationRow, col(AttestationRow.delivery) == col(DeliveryRow.id))
+            .where(unseen, _exceptional(), ~_has_stage(DESTROY, col(StageRow.stage) == COUNTERSIGN))
+            .order_by(col(DeliveryRow.id))
+        )
+        for row, said in session.exec(query).all():
+            if said.destroyed_at is None or not asks_countersignature(row, said):
+                continue
+            try:
+                moment = working_days_on(calendar, london_day(said.destroyed_at), "1wd")
+                yield Planned(f"{DESTROY}:{row.id}", COUNTERSIGN, moment)
+            except CalendarUncovered:
+                continue
+
     def _rows(
         self, session: Session, policy: PolicySet, *where: ColumnElement[bool]
     ) -> list[tuple[DeliveryRow, ConsignmentRow]]:
@@ -145,6 +164,8 @@ class UseChase:
     def ask(self, session: Session, about: str, stage: str, now: datetime) -> Ask | None:
         """The recipient's data managers; its governance leads too once it is overdue, or destruction is missing."""
         kind, _, delivery_id = about.partition(":")
+        if stage == COUNTERSIGN:
+            return self._ask_lead(session, delivery_id)
         row = session.exec(select(DeliveryRow).where(DeliveryRow.id == delivery_id, owed())).first()
         if row is None:
             return None
@@ -157,6 +178,12 @@ class UseChase:
         if stage.startswith("overdue-"):
             return Ask((managers, leads), facts=facts) if row.collected_at is not None else None
         return Ask((managers,), facts=facts)
+
+    def _ask_lead(self, session: Session, delivery_id: str) -> Ask | None:
+        row, said = session.get(DeliveryRow, delivery_id), session.get(AttestationRow, delivery_id)
+        if row is None or said is None or not asks_countersignature(row, said):
+            return None
+        return Ask((Hat(row.recipient, "governance_lead"),), facts=(("delivery", row.id), ("missing", COUNTERSIGN)))
 
     # -- listing
 
@@ -246,6 +273,15 @@ class UseChase:
 
 def _has_stage(prefix: str, *where: ColumnElement[bool]) -> ColumnElement[bool]:
     return exists().where(col(StageRow.about) == f"{prefix}:" + col(DeliveryRow.id), *where)
+
+
+def _exceptional() -> ColumnElement[bool]:
+    """Whether it may need a governance lead: late, as far as its days tell, or with something left."""
+    return or_(
+        col(AttestationRow.exceptions).is_not(None),
+        col(AttestationRow.subcontractors) == "kept",
+        type_coerce(col(AttestationRow.destroyed_at), String) > col(DeliveryRow.use_by),
+    )
 
 
 def _rule(policy: PolicySet, consignment: ConsignmentRow) -> RetentionRule | None:

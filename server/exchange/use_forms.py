@@ -161,8 +161,10 @@ class UseForms:
     def _copy(self, held: Held) -> Copy:
         row, consignment, said = held
         called = self._ground.called(consignment.member)
-        count = f"{consignment.rows:,} records" if consignment.rows is not None else "records not counted"
         to_destroy = said.not_ours + said.rejected if said else consignment.rows or 0
+        count = _records(consignment.rows) if consignment.rows is not None else "records not counted"
+        if step_of(row) == "destroyed":
+            count = f"{_records(to_destroy)} to destroy" if to_destroy else "only the file itself to destroy"
         return Copy(row.id, called, f"{row.id} from {called}: {count}", consignment.rows, to_destroy)
 
     def _titled(self, exchange: str, period: str) -> str:
@@ -199,7 +201,7 @@ class UseForms:
             answers = self._blank_counts(copy, asked)
             notes = _WHAT | {f"kept_{la}": f"kept for {name}" for la, name in asked.authorities}
         else:
-            head += [f"{copy.to_destroy:,} records, and the file itself wherever it lay, are to be destroyed.",
+            head += [f"{_records(copy.to_destroy)}, and the file itself wherever it lay: to be destroyed.",
                      "Say for each place how that was done, and put this file back under the same name.",
                      f"How: {', '.join(METHODS)}.", ""]  # fmt: skip
             answers = _inline(asked.habit)
@@ -317,6 +319,10 @@ def _notes(asked: Asked) -> dict[str, str]:
                    f"{', '.join(_ids(asked.colleagues)) or 'nobody'}",
         "destroyed": "Write yes when it is done. You attest for your organisation, as far as you can know.",
     }  # fmt: skip
+
+
+def _records(number: int) -> str:
+    return f"{number:,} record{'' if number == 1 else 's'}"
 
 
 def _ids(colleagues: Iterable[tuple[str, str]]) -> list[str]:

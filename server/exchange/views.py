@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import date, datetime
 from functools import partial
 from itertools import islice
 
@@ -15,7 +15,7 @@ from server.domain.decision import Act, Deed, decide
 from server.domain.delivery import VISIBLE, Status
 from server.domain.notice import Button, Notice
 from server.domain.retention import is_locked
-from server.domain.schedule import current_period, open_periods
+from server.domain.schedule import current_period, day_words, open_periods
 from server.exchange.address import goes_to_everyone
 from server.exchange.approval import APPROVAL, approvers
 from server.exchange.asking import ProposalView
@@ -28,7 +28,14 @@ from server.exchange.outbox_rows import still_listed
 from server.exchange.revisions import Revisions
 from server.exchange.sessions import Sessions, Visitor
 from server.exchange.signing import Signing
-from server.exchange.telling import approval_buttons, held_buttons, period_words, recipient_buttons, status_words
+from server.exchange.telling import (
+    approval_buttons,
+    held_buttons,
+    lead_buttons,
+    period_words,
+    recipient_buttons,
+    status_words,
+)
 from server.exchange.uploads import Uploads
 from server.exchange.use_forms import UseForms
 from server.exchange.yearly import Yearly
@@ -52,6 +59,7 @@ _WORDS = {
     "refuse-ad-hoc": "refused",
     "approve-change": "approved",
     "refuse-change": "refused",
+    "countersign": "countersigned",
     "accept-correction": "accepted",
     "decline-correction": "declined",
     "release-hold": "release",
@@ -291,10 +299,13 @@ class Views:
     def _due_lines(self, visitor: Visitor, person: Person) -> list[str]:
         lines: list[str] = []
         for view in self.received(person.id) if self._reads(visitor) else ():
+            about = f"{view.id} from {view.sender_name}: {view.exchange_title}, {view.period_words}"
             if view.status in {Status.AVAILABLE, Status.COLLECTED, Status.QUERIED}:
-                lines.append(
-                    f"{view.id} from {view.sender_name}: {view.exchange_title}, {view.period_words}: {view.words}"
-                )
+                lines.append(f"{about}: {view.words}")
+            for step in [button.verb for button in view.buttons if button.verb in _FORMS]:
+                by = f"by {day_words(date.fromisoformat(view.use_by))}" if view.use_by else "now"
+                what = f"use it and destroy what is not yours, {by}" if step == "processed" else f"destroy, {by}"
+                lines.append(f"{about}: {what}: attest/{view.id}.{step}.txt")
         for view in self.sent_deliveries(person.id):
             if view.status is Status.HELD:
                 lines.append(f"{view.consignment} to {view.recipient_name} waits for your answer: {view.words}")
@@ -307,9 +318,10 @@ class Views:
         papers = [self._documents.heads()]
         with self._ground.store.reading() as session:
             pairs = session.exec(_sent_by(visitor.member.id)).all()
+            said = said_of(session, [row.id for row, _ in pairs])
         head = self._ground.store.head()
         for row, consignment in pairs:
-            papers.append(self._documents.receipt(row, consignment, head))
+            papers.append(self._documents.receipt(row, consignment, head, said.get(row.id)))
             papers += self._documents.quality(row, consignment, row.id)
         return tuple(papers)
 
@@ -443,11 +455,12 @@ class Views:
             pairs = session.exec(query).all()
             said = said_of(session, [row.id for row, _ in pairs])
         acting = {c.person: self._permits(Act.ACKNOWLEDGE, person, sent_by=c.person) for _, c in pairs}
-        policy = self._ground.policy
+        policy, leads = self._ground.policy, self._permits(Act.COUNTERSIGN, person)
         return tuple(
             self._view(
                 row, c,
-                recipient_buttons(row, personal=personal(policy, c.exchange)) if acting[c.person] else (),
+                (*(recipient_buttons(row, personal=personal(policy, c.exchange)) if acting[c.person] else ()),
+                 *(lead_buttons(row, said.get(row.id)) if leads else ())),
                 said.get(row.id),
             )
             for row, c in pairs

@@ -20,7 +20,7 @@ from server.exchange.use_chase import UseChase
 from server.store.duty_tables import AttestationRow, AttestedAuthorityRow
 from server.store.tables import DeliveryRow
 from tests.conftest import MakeGpgPerson, MakeSshKey
-from tests.small_exchange import SmallExchange, put_in_force, small_exchange
+from tests.small_exchange import SmallExchange, put_in_force, records, small_exchange
 
 GONE = Destruction({"downloads": "deleted", "import_folder": "overwritten"}, "none")
 ALL = Counts(3, 3, 0, 0)
@@ -95,9 +95,9 @@ def test_r082_relevant_and_other_records_are_recorded_and_shown_to_the_sender(he
     delivery = acknowledged(here)
     here.exchange.use.processed("p-kent-1", delivery, SOME, via="desk")
     consignment = row_of(here, delivery).consignment
-    assert "2 kept, 1 not theirs, 0 rejected" in notice(here, "p-essex-1", f"consignment:{consignment}").text
+    assert "2 kept, 1 not relevant, 0 rejected" in notice(here, "p-essex-1", f"consignment:{consignment}").text
     listed = next(v for v in here.exchange.views.sent_deliveries("p-essex-1") if v.id == delivery)
-    assert "2 kept, 1 not theirs, 0 rejected" in listed.words
+    assert "2 kept, 1 not relevant, 0 rejected" in listed.words
     exchange = here.exchange
     with exchange.ground.store.reading() as session:
         share = Attested(session, exchange.policy, exchange.now()).shares()
@@ -214,6 +214,35 @@ def test_a_witness_is_a_second_person_of_the_member(here: SmallExchange) -> None
     assert here.exchange.use.destroyed("p-kent-1", delivery, told, via="desk").changed
 
 
+@pytest.fixture
+def london(gpg_person: MakeGpgPerson, ssh_key: MakeSshKey) -> Iterator[SmallExchange]:
+    with small_exchange(gpg_person, ssh_key, people=("p-essex-1", "p-le-1")) as made:
+        yield made
+
+
+def test_a_representative_says_what_each_authority_keeps(london: SmallExchange) -> None:
+    """Nine authorities: their sum is what is kept, in the verb and in the form that lies in /attest/."""
+    exchange = london.exchange
+    assert london.put("p-essex-1", "post16-destinations/2026-11/london-east/a.csv", records(12))
+    london.release()
+    delivery = exchange.views.received("p-le-1")[0].id
+    london.collect(delivery, "p-le-1")
+    exchange.acknowledgement.acknowledge("p-le-1", delivery, via="desk")
+    for counts in (Counts(12, 10, 2, 0), Counts(12, 10, 2, 0, {"201": 9})):
+        with pytest.raises(Unclear, match="each of the 9"):
+            exchange.use.processed("p-le-1", delivery, counts, via="desk")
+    papers = {paper.name: paper for paper in exchange.views.attest(london.visitor("p-le-1"))}
+    form = papers[f"{delivery}.processed.txt"].content().decode("utf-8-sig")
+    assert "# kept for Tower Hamlets" in form
+    filled = form.replace("kept 201:", "kept 201: 4").replace("kept 317:", "kept 317: 6")
+    filled = filled.replace("not ours:", "not ours: 2").replace("rejected:", "rejected: 0")
+    exchange.attest(london.visitor("p-le-1"), f"{delivery}.processed.txt".encode(), filled.encode())
+    exchange.use.destroyed("p-le-1", delivery, GONE, via="desk")
+    document = json.loads(exchange.certificates.content(exchange.certificates.all()[0].id, ".json"))
+    kept = {one["name"]: one["kept"] for one in document["attestation"]["authorities"]}
+    assert (len(kept), kept["City of London"], kept["Redbridge"], kept["Newham"]) == (9, 4, 6, 0)
+
+
 def test_the_only_authority_keeps_what_is_kept(here: SmallExchange) -> None:
     """Nobody is asked twice."""
     delivery = acknowledged(here)
@@ -302,6 +331,10 @@ def test_r084_the_day_after_it_is_overdue_and_on_the_register(here: SmallExchang
         register = Attested(session, exchange.policy, exchange.now()).overdue("kent")
         items = list(UseChase(exchange.ground).items(session, LEADS, exchange.now()))
     assert [(v.delivery, v.attested) for v in register] == [(delivery, True)]
+    assert list(planned(here, f"destroy:{delivery}")) == ["countersign"]
+    assert asked(here, f"destroy:{delivery}", "countersign") == (LEADS,)
+    listed = exchange.views.received("g-kent")[0]
+    assert [button.verb for button in listed.buttons] == ["countersign"]
     assert [[b.verb for b in item.buttons] for item in items] == [["countersign"]]
     with pytest.raises(Forbidden):
         exchange.use.countersign("p-kent-2", delivery, via="desk")
@@ -311,6 +344,25 @@ def test_r084_the_day_after_it_is_overdue_and_on_the_register(here: SmallExchang
         assert Attested(session, exchange.policy, exchange.now()).overdue() == ()
     at(here, "2027-02-03", 1)
     assert here.count("use.overdue", delivery) == 1
+
+
+def test_what_waits_stands_in_the_mailbox_and_in_the_senders_receipt(here: SmallExchange) -> None:
+    """DUE.txt names the form to fill in; the receipt has the numbers."""
+    exchange, delivery = here.exchange, acknowledged(here)
+
+    def due() -> str:
+        papers = exchange.views.root(here.visitor("p-kent-1"))
+        return next(paper.content().decode() for paper in papers if paper.name == "DUE.txt")
+
+    assert f"by Mon 1 Feb 2027: attest/{delivery}.processed.txt" in due()
+    exchange.use.processed("p-kent-1", delivery, SOME, via="desk")
+    assert f"destroy, by Mon 1 Feb 2027: attest/{delivery}.destroyed.txt" in due()
+    exchange.use.destroyed("p-kent-1", delivery, GONE, via="desk")
+    assert "Nothing is waiting for you." in due()
+    papers = {paper.name: paper for paper in exchange.views.receipts(here.visitor("p-essex-1"))}
+    receipt = json.loads(json.loads(papers[f"{delivery}.receipt.json"].content())["signed"])
+    use = receipt["use"]
+    assert (use["state"], use["kept"], use["not_relevant"]) == ("destroyed", 2, 1)
 
 
 def test_what_nobody_collected_is_not_overdue(here: SmallExchange) -> None:
@@ -362,7 +414,7 @@ def test_the_certificate_says_what_the_recipient_attests_and_its_limit(here: Sma
     exchange.use.countersign("g-kent", delivery, via="desk")
     views = [view for view in exchange.certificates.all() if view.kind == "recipient"]
     assert [(view.delivery, view.version) for view in views] == [(delivery, 1), (delivery, 2)]
-    document = json.loads(exchange.certificates.text(views[0].id, ".json") or "")
+    document = json.loads(exchange.certificates.content(views[0].id, ".json"))
     own = document["attestation"]
     assert own["records"] == {"received": 3, "kept": 2, "not_ours": 1, "rejected": 0}
     assert own["places"] == [
@@ -370,6 +422,6 @@ def test_the_certificate_says_what_the_recipient_attests_and_its_limit(here: Sma
     ]  # fmt: skip
     assert own["attested_by"]["person"] == "p-kent-1"
     assert own["limit"] == "This is what the recipient says of its own copies; the exchange cannot see them."
-    page = exchange.certificates.text(views[1].id, ".html") or ""
+    page = exchange.certificates.content(views[1].id, ".html").decode()
     assert own["limit"] in page
     assert "Countersigned by</dt><dd>" in page and "g-kent" in page

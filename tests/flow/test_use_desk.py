@@ -55,7 +55,7 @@ async def test_one_delivery_from_processed_to_destroyed(browser: httpx.AsyncClie
     answer = await browser.post(f"/desk/do/processed/{delivery}", data=wrong | {"kept": "2"})
     assert answer.status_code == 303
     page = (await browser.get(answer.headers["location"])).text
-    assert f"{delivery} is processed: 2 kept, 1 not theirs, 0 rejected." in page
+    assert f"{delivery} is processed: 2 kept, 1 not relevant, 0 rejected." in page
     assert f"/desk/do/destroyed/{delivery}" in page
     form = (await browser.get(f"/desk/do/destroyed/{delivery}")).text
     assert "1 record, and the file itself wherever it lay" in form

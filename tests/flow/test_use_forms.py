@@ -49,7 +49,7 @@ def test_a_form_lies_there_and_is_put_back(here: SmallExchange) -> None:
     found = forms(here)
     assert f"{delivery}.processed.txt" not in found
     form = found[f"{delivery}.destroyed.txt"]
-    assert "1 records, and the file itself" in form
+    assert "1 record, and the file itself" in form
     with pytest.raises(Refused, match=r"Line \d+: Write .destroyed: yes"):
         put(here, f"{delivery}.destroyed.txt", filled(form, downloads="deleted", backups="none"))
     done = put(
