@@ -32,7 +32,7 @@ from server.exchange.chased import Ask, Group, Item, Planned
 from server.exchange.ground import Ground
 from server.exchange.telling import period_words, use_buttons
 from server.store.duty_tables import AttestationRow, StageRow
-from server.store.tables import ConsignmentRow, DeliveryRow, HeadRow
+from server.store.tables import ConsignmentRow, DeliveryRow
 
 USE, DESTROY = "use", "destroy"
 FIRST_OVERDUE, COUNTERSIGN = "overdue-1", "countersign"
@@ -46,8 +46,6 @@ class UseChase:
 
     def __init__(self, ground: Ground) -> None:
         self._ground = ground
-        self._seen: int | None = None
-        """The ledger's head at which nothing was left to plan."""
 
     @property
     def prefixes(self) -> frozenset[str]:
@@ -58,21 +56,16 @@ class UseChase:
 
     def plan(self, session: Session, now: datetime) -> Iterable[Planned]:
         """Stages of deliveries that have none yet, and the next one of what stays overdue."""
-        head = session.exec(select(HeadRow.number)).first()
-        if head == self._seen:
-            return ()
         policy = self._ground.in_force_at(session).policy
         calendar = policy.notice_calendar
         if calendar is None:
             return ()
-        found = [
+        return [
             *self._before_use_by(session, policy, calendar),
             *self._after_processed(session, policy, calendar, now),
             *self._still_overdue(session, policy, calendar, now),
             *self._to_countersign(session, policy, calendar),
         ]
-        self._seen = None if found else head
-        return found
 
     def _before_use_by(self, session: Session, policy: PolicySet, calendar: Calendar) -> Iterator[Planned]:
         bare = ~_has_stage(USE, col(StageRow.stage) == FIRST_OVERDUE)

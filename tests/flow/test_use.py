@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from datetime import UTC, date, datetime, timedelta
 
 import pytest
-from sqlmodel import select
+from sqlmodel import col, select
 
 from server.domain.attestation import Counts, Destruction, Unclear
 from server.domain.audience import Hat
@@ -17,7 +17,7 @@ from server.domain.notice import Notice
 from server.exchange.attested import Attested
 from server.exchange.use import SeveralRefused
 from server.exchange.use_chase import UseChase
-from server.store.duty_tables import AttestationRow, AttestedAuthorityRow
+from server.store.duty_tables import AttestationRow, AttestedAuthorityRow, StageRow
 from server.store.tables import DeliveryRow
 from tests.conftest import MakeGpgPerson, MakeSshKey
 from tests.small_exchange import SmallExchange, put_in_force, records, small_exchange
@@ -262,10 +262,12 @@ def at(here: SmallExchange, day: str, hour: int = 12) -> None:
 
 
 def planned(here: SmallExchange, about: str) -> Mapping[str, datetime]:
+    """The stages that are to come, or have come, in order of time."""
     exchange = here.exchange
+    exchange.tick()
+    query = select(StageRow).where(StageRow.about == about).order_by(col(StageRow.due_at))
     with exchange.ground.store.reading() as session:
-        found = UseChase(exchange.ground).plan(session, exchange.now())
-        return {one.stage: one.due_at for one in found if one.about == about}
+        return {row.stage: row.due_at for row in session.exec(query).all()}
 
 
 def asked(here: SmallExchange, about: str, stage: str) -> tuple[Hat, ...] | None:
@@ -331,7 +333,7 @@ def test_r084_the_day_after_it_is_overdue_and_on_the_register(here: SmallExchang
         register = Attested(session, exchange.policy, exchange.now()).overdue("kent")
         items = list(UseChase(exchange.ground).items(session, LEADS, exchange.now()))
     assert [(v.delivery, v.attested) for v in register] == [(delivery, True)]
-    assert list(planned(here, f"destroy:{delivery}")) == ["countersign"]
+    assert "countersign" in planned(here, f"destroy:{delivery}")
     assert asked(here, f"destroy:{delivery}", "countersign") == (LEADS,)
     listed = exchange.views.received("g-kent")[0]
     assert [button.verb for button in listed.buttons] == ["countersign"]
