@@ -13,27 +13,29 @@ _SIGNATURE_ROOM = 800
 """Bytes kept for the armoured signature, so that a document's size is known before it is signed."""
 
 
-def signed_size(document: Mapping[str, object]) -> int:
+def signed_size(document: Mapping[str, object], shown: Sequence[str] = ()) -> int:
     """Bytes of `signed` for this document, whatever the signature turns out to be."""
-    return len(_signed(document, "")) + _SIGNATURE_ROOM
+    return len(_signed(document, "", shown)) + _SIGNATURE_ROOM
 
 
-def signed(document: Mapping[str, object], sign: Callable[[bytes], bytes]) -> bytes:
+def signed(document: Mapping[str, object], sign: Callable[[bytes], bytes], shown: Sequence[str] = ()) -> bytes:
     """The document and an armoured detached signature over its text, as one JSON file of a known size.
 
+    `shown`: lines for people that stand before it and say what it says; they are not what is signed.
     To verify: `jq -j .signed FILE > text; jq -j .signature FILE > text.asc; gpg --verify text.asc text`.
     """
     text = _text(document)
-    body = _signed(document, sign(text.encode()).decode())
-    return body + b" " * (signed_size(document) - len(body) - 1) + b"\n"
+    body = _signed(document, sign(text.encode()).decode(), shown)
+    return body + b" " * (signed_size(document, shown) - len(body) - 1) + b"\n"
 
 
 def _text(document: Mapping[str, object]) -> str:
     return json.dumps(document, ensure_ascii=False, indent=1, sort_keys=True) + "\n"
 
 
-def _signed(document: Mapping[str, object], signature: str) -> bytes:
-    return json.dumps({"signed": _text(document), "signature": signature}, ensure_ascii=False, indent=1).encode()
+def _signed(document: Mapping[str, object], signature: str, shown: Sequence[str]) -> bytes:
+    told: dict[str, object] = {"read": list(shown)} if shown else {}
+    return json.dumps(told | {"signed": _text(document), "signature": signature}, ensure_ascii=False, indent=1).encode()
 
 
 def why_text(sentence: str, findings: Sequence[Finding], counts: Mapping[str, int], *, place: str, at: str) -> str:

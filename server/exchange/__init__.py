@@ -14,6 +14,7 @@ from server.domain.ledger import Event
 from server.exchange.acknowledgement import Acknowledgements
 from server.exchange.ad_hoc import AdHoc
 from server.exchange.amendments import Amendments
+from server.exchange.anchors import Anchors
 from server.exchange.attest import Attest
 from server.exchange.certificates import Certificates
 from server.exchange.chased import Chased
@@ -94,7 +95,8 @@ class Exchange:
         )  # fmt: skip
         self.keys = Keys(ground, self.sessions)
         self.people = People(ground)
-        self.documents = Documents(ground, self.people)
+        self.anchors = Anchors(ground, self.findings)
+        self.documents = Documents(ground, self.people, self.anchors)
         self.views = Views(
             ground, self.sessions, self.uploads, self.documents, self.revisions, self.signing, self.use_forms,
             self.corrections, self.yearly, self.certificates,
@@ -180,6 +182,7 @@ class Exchange:
             "signatures": self.signing.ask_unsigned,
             "departures": self.departures.remind,
             "overdue": self.use.note_overdue,
+            "anchors": self.anchors.anchor_due,
             "disposal": self.retention.clear_due,
             "purges": self.disposal.finish,
             "reminders": self.reminders.remind_due,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import lru_cache
@@ -11,7 +11,10 @@ from sqlmodel import select
 
 from server import papers
 from server.domain.agreement import Person, PolicySet
+from server.domain.heads import Head
 from server.domain.ledger import text_of
+from server.exchange.anchors import Anchor, Anchors
+from server.exchange.findings import FindingView
 from server.exchange.ground import Ground
 from server.exchange.people import People
 from server.exchange.quality import Quality
@@ -39,8 +42,8 @@ class Paper:
 class Documents:
     """Makes papers from rows."""
 
-    def __init__(self, ground: Ground, people: People) -> None:
-        self._ground, self._people = ground, people
+    def __init__(self, ground: Ground, people: People, anchors: Anchors) -> None:
+        self._ground, self._people, self._anchors = ground, people, anchors
         self._sign = lru_cache(maxsize=2048)(ground.key.sign_detached)
         self._quality = lru_cache(maxsize=512)(self._quality_texts)
         self.web_url = ""
@@ -145,20 +148,28 @@ class Documents:
         text = self.text("quality.txt", "mailbox/quality.txt", facts).content()
         return text, papers.findings_csv(quality.findings).encode()
 
-    def _signed(self, name: str, document: Mapping[str, object], at: datetime) -> Paper:
-        return Paper(name, papers.signed_size(document), at, lambda: papers.signed(document, self._sign))
+    def _signed(self, name: str, document: Mapping[str, object], at: datetime, shown: Sequence[str] = ()) -> Paper:
+        size = papers.signed_size(document, shown)
+        return Paper(name, size, at, lambda: papers.signed(document, self._sign, shown))
 
     def heads(self) -> Paper:
-        """The ledger's head as of now, signed."""
+        """The ledger's head as of now and at the beginning of every day, signed; and whether it was ever rewritten."""
         number, digest, at = self._ground.store.head()
+        anchors, broken = self._anchors.anchors(), self._anchors.broken()
         document = {
             "what": "safehand ledger head 1",
             "entry": f"{number:012d}",
             "hash": digest,
             "at": at,
+            "anchors": [
+                {"day": a.day, "entry": f"{a.head.number:012d}", "hash": a.head.hash, "at": text_of(a.at),
+                 "after_break": a.after_break}
+                for a in anchors
+            ],
+            "break": {"found_at": text_of(broken.at), "words": broken.words} if broken else None,
             "exchange_key": self._ground.key.fingerprint,
-        }
-        return self._signed("heads.txt", document, self._ground.now())
+        }  # fmt: skip
+        return self._signed("heads.txt", document, self._ground.now(), _heads_shown((number, digest), anchors, broken))
 
     def links(self, person: Person, key: str) -> tuple[Paper, ...]:
         """One-time codes of a known length; each is made, and recorded, when its file is read."""
@@ -199,6 +210,17 @@ class Documents:
             rows = session.exec(query).all()
         taken = {paper.name for paper in found}
         return (*found, *(Paper.of(r.name, r.text.encode(), r.at) for r in rows if r.name not in taken))
+
+
+def _heads_shown(head: tuple[int, str], anchors: Sequence[Anchor], broken: FindingView | None) -> list[str]:
+    """The same for people, the latest first."""
+    lines = ["The ledger's heads. Keep this file: safehand ledger verify --head FILE holds the ledger to it."]
+    if broken is not None:
+        lines.append(f"THE LEDGER WAS REWRITTEN, found {broken.at:%Y-%m-%d %H:%M}Z. {broken.words}")
+    lines.append(f"now         {Head(*head).words}")
+    for anchor in reversed(anchors):
+        lines.append(f"{anchor.day}  {anchor.head.words}{'  (after the break)' if anchor.after_break else ''}")
+    return lines
 
 
 def _terms(policy: PolicySet, consignment: ConsignmentRow) -> dict[str, object]:
