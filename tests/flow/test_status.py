@@ -38,7 +38,10 @@ def seen(gpg_person: MakeGpgPerson, ssh_key: MakeSshKey) -> Iterator[SmallExchan
 
 
 def test_r114_who_takes_no_part_sees_nothing_of_it(seen: SmallExchange) -> None:
-    """R-114: Year 14 destinations are Essex's and Thurrock's: to Kent's people they are not there at all."""
+    """R-114: Year 14 destinations are Essex's and Thurrock's: in Kent's outbox and on its pages they are not there."""
+    tree = {person: seen.exchange.views.outbox_exchanges(seen.visitor(person)) for person in ("p-kent-1", "p-essex-1")}
+    assert "year14-destinations" in tree["p-essex-1"]
+    assert "year14-destinations" not in tree["p-kent-1"]
     kent, essex = seen.exchange.status.sight("g-kent"), seen.exchange.status.sight("g-essex")
     assert "year14-destinations" in {one.exchange for one in essex.owed}
     assert "year14-destinations" not in {one.exchange for one in kent.owed}
