@@ -41,6 +41,11 @@ class Buttons:
             "refuse-ad-hoc": lambda who, what, said, via: exchange.ad_hoc.refuse(who, what, _why(said), via=via),
             "approve-change": lambda who, what, _, via: exchange.revisions.approve(who, what, via=via),
             "refuse-change": lambda who, what, said, via: exchange.revisions.refuse(who, what, _why(said), via=via),
+            "approve-key": lambda who, what, said, via: exchange.revisions.approve(
+                who, what, via=via, heard=said.get("heard", "")
+            ),
+            "refuse-key": lambda who, what, said, via: exchange.revisions.refuse(who, what, _why(said), via=via),
+            "withdraw-key": lambda who, what, _, via: exchange.revisions.withdraw(who, what, via=via),
             "sign-agreement": lambda who, what, _, via: exchange.signing.sign(who, what, via=via),
             "attest-destroyed": lambda who, what, _, via: exchange.departures.attest(who, what, via=via),
             "correct": lambda who, what, said, via: exchange.corrections.correct(
@@ -67,6 +72,8 @@ class Buttons:
             "suspend": self._about_person,
             "approve-change": self._about_change,
             "refuse-change": self._about_change,
+            "approve-key": self._about_key,
+            "refuse-key": self._about_key,
             "sign-agreement": self._about_text,
             "attest-yearly": self._about_statement,
         }
@@ -150,6 +157,14 @@ class Buttons:
             document=view.document_sha256,
             submit="Approve and sign",
         )
+
+    def _about_key(self, person_id: str, subject: str, form: Form) -> Reply | Form:
+        """Whom to call, and that what they hear is typed; a Reply when there is nothing to answer any more."""
+        view = self._exchange.revisions.proposal(person_id, subject)
+        if form.verb not in {button.verb for button in view.buttons}:
+            return Reply(f"{view.id}: {view.needs_words}", "info")
+        owner = self._exchange.policy.person(view.key_of)
+        return replace(form, intro=form.intro.format(owner.name if owner else view.key_of))
 
     def _about_text(self, person_id: str, subject: str, form: Form) -> Reply | Form:
         """The exact hash that is signed, and for whom."""

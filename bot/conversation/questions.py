@@ -14,7 +14,8 @@ ASKS = frozenset(
     {
         "problem", "recall", "discard", "suspend", "approve-ad-hoc", "refuse-ad-hoc", "review", "close-review",
         "approve-change", "refuse-change", "correct", "decline-correction", "attest-yearly", "sign-agreement",
-        "attest-destroyed", "processed", "destroyed", "hold", "release-hold",
+        "attest-destroyed", "processed", "destroyed", "hold", "release-hold", "approve-key", "refuse-key",
+        "withdraw-key",
     }
 )  # fmt: skip
 """Verbs that ask something before they are carried out: a reason, or "are you sure?"."""
@@ -142,6 +143,26 @@ QUESTIONS: Mapping[str, Form] = {
         danger=True,
         fields=(replace(WHY_REFUSED, hint="A few words for the others, without personal data."),),
     ),
+    "approve-key": Form(
+        "approve-key",
+        "",
+        "Is it their key?",
+        "Call {0} on a number that you know. They read out the fingerprint; you type how it ends.",
+        "It is their key",
+        heading="Check a key",
+        fields=(Field("heard", "The last 8 characters that you heard", "text", max_length=20),),
+    ),
+    "refuse-key": Form(
+        "refuse-key",
+        "",
+        "Refuse this key?",
+        "Everybody who is asked, and {0}, can read your reason.",
+        "Refuse",
+        danger=True,
+        heading="Refuse a key",
+        fields=(replace(WHY_REFUSED, hint="A few words for the others, without personal data."),),
+    ),
+    "withdraw-key": Form("withdraw-key", "", "Withdraw {0}?", "Your key is not added.", "Withdraw", danger=True),
     "sign-agreement": Form("sign-agreement", "", "Sign the agreement?", "You sign exactly this text.", "Sign"),
     "attest-destroyed": Form(
         "attest-destroyed",

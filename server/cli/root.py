@@ -20,6 +20,7 @@ from server.cli import (
     dispose,
     doctor,
     hold,
+    key,
     ledger,
     member,
     people,
@@ -78,6 +79,7 @@ app.add_typer(agreement.app, name="agreement")
 app.add_typer(correction.app, name="correction")
 app.add_typer(access.app, name="access")
 app.add_typer(attestation.app, name="attestation")
+app.add_typer(key.app, name="key")
 app.add_typer(ledger.app, name="ledger")
 app.add_typer(certificate.app, name="certificate")
 app.add_typer(hold.app, name="hold")

@@ -13,6 +13,7 @@ class ChangeClass(StrEnum):
     """What kind of change a proposal holds; each has its own quorum in policy.yaml."""
 
     REMOVING = "removing"
+    KEY_REFRESH = "key_refresh"
     OWN_PEOPLE = "own_people"
     WIDENING = "widening"
     AGREEMENT_TEXT = "agreement_text"
@@ -20,6 +21,7 @@ class ChangeClass(StrEnum):
 
 CLASS_WORDS = {
     ChangeClass.REMOVING: "takes away",
+    ChangeClass.KEY_REFRESH: "extends the life of a key that is there",
     ChangeClass.OWN_PEOPLE: "a member's own people and keys",
     ChangeClass.WIDENING: "widens access, or may",
     ChangeClass.AGREEMENT_TEXT: "changes the text of the agreement, or who must agree to that",

@@ -93,7 +93,7 @@ class Exchange:
             self.sessions, self.delivery, self.acknowledgement, self.ad_hoc, self.revisions, self.signing,
             self.corrections, self.use, self.use_forms, self.yearly, self.holds,
         )  # fmt: skip
-        self.keys = Keys(ground, self.sessions)
+        self.keys = Keys(ground, self.sessions, self.revisions)
         self.people = People(ground)
         self.anchors = Anchors(ground, self.findings)
         self.documents = Documents(ground, self.people, self.anchors)
@@ -178,6 +178,7 @@ class Exchange:
             "refusals": self._refusals.say_unsaid,
             "approvals": self.ad_hoc.end_due,
             "corrections": self.corrections.settle,
+            "keys": self.keys.tend,
             "renewals": self.renewals.remind_due,
             "signatures": self.signing.ask_unsigned,
             "departures": self.departures.remind,

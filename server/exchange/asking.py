@@ -16,11 +16,12 @@ from server.domain.notice import Button, Tone
 from server.domain.quorum import About, Approver, ChangeClass, Needs, approver, asked, needs
 from server.domain.schedule import clock_words
 from server.exchange.ground import Ground
+from server.exchange.proposed_keys import HEARD, answers_for, is_gpg, key_buttons, key_of
 from server.exchange.standing import can_answer
 from server.exchange.vouched import answers
 from server.policy.plan import Plan, signatories
 from server.store import Tx
-from server.store.tables import ApprovalRow, NoticeRow, ProposalRow
+from server.store.tables import ApprovalRow, KeyProposalRow, NoticeRow, ProposalRow
 
 APPROVED, REFUSED = "approved", "refused"
 _SHOWN = 6
@@ -51,6 +52,10 @@ class ProposalView:
     """(kind, sentence) of every consequence: `lines`, with what each is about."""
     reasons: tuple[tuple[str, str], ...] = ()
     """(person, reason) of every refusal."""
+    key: str = ""
+    """The fingerprint of the key that it is about; empty for any other proposal."""
+    key_of: str = ""
+    """The person whose key that is."""
 
 
 class Asking:
@@ -78,13 +83,14 @@ class Asking:
 
     def view(self, session: Session, row: ProposalRow, person: Person | None) -> ProposalView:
         """The proposal with the buttons that this person may press."""
-        given = answers(session, row)
+        given, key = answers(session, row), key_of(session, row)
         return ProposalView(
             row.id, row.label, row.revision, row.status, row.by, row.at, lines_of(row),
             tuple(kind.value for kind in ChangeClass if kind in about_of(row)), self._stands(session, row),
             tuple((a.person, a.member, a.answer, a.at) for a in given), row.document_sha256, changes_text(row),
             self._buttons(session, row, person, given) if person else (), told_of(row),
             tuple((a.person, a.reason) for a in given if a.answer == REFUSED and a.reason),
+            key.fingerprint if key else "", key.person if key else "",
         )  # fmt: skip
 
     def tell(self, tx: Tx, row: ProposalRow, *, about: int) -> None:
@@ -96,6 +102,9 @@ class Asking:
         people = (
             asked(policy, wanted, self._ground.facts_at(tx.session).left) if wanted else self._told(tx, row, policy)
         )
+        key = key_of(tx.session, row)
+        if key is not None and wanted:
+            people = tuple(p for p in people if answers_for(policy, p, key, frozenset(about_of(row))))
         for person in (*people, *(p for p in policy.people if p.id in heard and p not in people)):
             self._notify(tx, row, person, given, about=about)
 
@@ -106,6 +115,10 @@ class Asking:
 
     def _notify(self, tx: Tx, row: ProposalRow, person: Person, given: list[ApprovalRow], *, about: int) -> None:
         lines, policy = lines_of(row), self._ground.in_force_at(tx.session).policy
+        key = key_of(tx.session, row)
+        if key is not None:
+            self._notify_of_key(tx, row, key, person, given, about=about)
+            return
         facts = {
             "id": row.id, "label": row.label, "by": row.by, "status": row.status,
             "stands": self._stands(tx.session, row),
@@ -124,11 +137,34 @@ class Asking:
         )  # fmt: skip
         tx.notify(notice, about=about)
 
+    def _notify_of_key(
+        self, tx: Tx, row: ProposalRow, key: KeyProposalRow, person: Person, given: list[ApprovalRow], *, about: int
+    ) -> None:
+        """Whose key, its whole fingerprint, and that it is checked by phone."""
+        owner = self._ground.in_force_at(tx.session).policy.person(key.person)
+        facts = {
+            "id": row.id, "label": row.label, "status": row.status, "stands": self._stands(tx.session, row),
+            "owner": owner.name if owner else key.person,
+            "member": self._ground.called(owner.member) if owner else "",
+            "kind": "GPG" if is_gpg(key.fingerprint) else "SSH", "fingerprint": key.fingerprint,
+            "refresh": ChangeClass.KEY_REFRESH in about_of(row), "yours": person.id == key.person,
+            "reason": next((a.reason for a in given if a.answer == REFUSED), None), "heard": HEARD,
+            "keeps_files": "administrator" in person.roles,
+        }  # fmt: skip
+        notice = self._ground.notices.notice(
+            "key-proposed", person=person.id, member=person.member, thread=thread_of(row), facts=facts,
+            tone=_TONES.get(row.status, "info"), buttons=self._buttons(tx.session, row, person, given),
+            shown=tuple((a.person, f"{a.answer} {clock_words(a.at, tx.now)}") for a in given),
+        )  # fmt: skip
+        tx.notify(notice, about=about)
+
     def _stands(self, session: Session, row: ProposalRow) -> str:
         if row.status == "open":
             missing = self.missing(session, row)
             if missing:
                 return f"It needs {'; '.join(missing)}."
+            if key_of(session, row) is not None:
+                return "The quorum is there; it takes effect now."
             return "The quorum is there; it takes effect when an administrator applies it."
         when = clock_words(row.ended_at, self._ground.now()) if row.ended_at else "an unknown time"
         return {
@@ -142,6 +178,12 @@ class Asking:
         self, session: Session, row: ProposalRow, person: Person, given: list[ApprovalRow]
     ) -> tuple[Button, ...]:
         policy, facts = self._ground.in_force_at(session).policy, self._ground.facts_at(session)
+        key = key_of(session, row) if row.status == "open" else None
+        if key is not None:
+            may = can_answer(policy, person, facts, self._ground.now())
+            may = may and answers_for(policy, person, key, frozenset(about_of(row)))
+            mine = next((answer.answer for answer in given if answer.person == person.id), None)
+            return key_buttons(person, key, may=may, answered=mine)
         if row.status != "open" or not can_answer(policy, person, facts, self._ground.now()):
             return ()
         mine = next((answer.answer for answer in given if answer.person == person.id), None)

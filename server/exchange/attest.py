@@ -42,7 +42,7 @@ class Attest:
         revisions: Revisions, signing: Signing, corrections: Corrections, use: UseOfCopies, forms: UseForms,
         yearly: Yearly, holds: Holds,
     ) -> None:  # fmt: skip
-        self._forms = forms
+        self._forms, self._revisions = forms, revisions
         self._sessions, self._acknowledgements, self._signing = sessions, acknowledgements, signing
         self._corrections, self._yearly = corrections, yearly
         self._with_reason: Mapping[tuple[str, str], Callable[..., Outcome]] = {
@@ -52,6 +52,7 @@ class Attest:
             ("C", "approved"): ad_hoc.approve,
             ("C", "refused"): ad_hoc.refuse,
             ("P", "refused"): revisions.refuse,
+            ("P", "approved"): self._approve,
             ("D", "correct"): self._correct,
             ("E", "declined"): corrections.decline,
         }
@@ -64,7 +65,7 @@ class Attest:
             ("H", "released"): holds.release,
             ("C", "all-there"): deliveries.all_there,
             ("C", "discard"): deliveries.discard,
-            ("P", "approved"): revisions.approve,
+            ("P", "withdrawn"): revisions.withdraw,
             ("E", "accepted"): corrections.accept,
             ("E", "withdrawn"): corrections.withdraw,
             ("A", "signed"): self._sign,
@@ -98,6 +99,10 @@ class Attest:
         self, kind: Literal["queried", "rejected"], person: str, subject: str, reason: str, *, via: str
     ) -> Outcome:
         return self._acknowledgements.problem(person, subject, kind, reason, via=via)
+
+    def _approve(self, person: str, subject: str, text: str, *, via: str) -> Outcome:
+        """The content is how a key's fingerprint ends; any other change needs none."""
+        return self._revisions.approve(person, subject, via=via, heard=text.strip()[:80])
 
     def _correct(self, person: str, subject: str, text: str, *, via: str) -> Outcome:
         """`line: 44` and `field: address`, one a line."""

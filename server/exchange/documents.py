@@ -17,6 +17,7 @@ from server.exchange.anchors import Anchor, Anchors
 from server.exchange.findings import FindingView
 from server.exchange.ground import Ground
 from server.exchange.people import People
+from server.exchange.proposed_keys import OPEN
 from server.exchange.quality import Quality
 from server.exchange.sessions import fingerprint
 from server.exchange.telling import period_words
@@ -205,7 +206,7 @@ class Documents:
         for own in person.ssh_keys:
             mark = fingerprint(own.public).removeprefix("SHA256:")[:12].replace("/", "_").replace("+", "-")
             found.append(Paper.of(f"ssh-{mark}.pub", f"{own.public}\n".encode(), now))
-        query = select(KeyProposalRow).where(KeyProposalRow.person == person.id)
+        query = select(KeyProposalRow).where(KeyProposalRow.person == person.id, KeyProposalRow.status == OPEN)
         with self._ground.store.reading() as session:
             rows = session.exec(query).all()
         taken = {paper.name for paper in found}

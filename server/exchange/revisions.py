@@ -6,7 +6,7 @@ earlier revision.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
 from sqlmodel import Session, col, select
@@ -32,9 +32,10 @@ from server.exchange.delivery import Outcome
 from server.exchange.ground import Ground, InForce, texts_of
 from server.exchange.history import History, stored
 from server.exchange.people import OPERATOR
+from server.exchange.proposed_keys import key_of, require_checked
 from server.exchange.standing import can_answer, standing_at
 from server.exchange.vouched import answers, require_in_ledger, signatures
-from server.policy.changes import judged
+from server.policy.changes import changes, judged
 from server.policy.lint import PolicyRefused, lint
 from server.policy.load import load_texts
 from server.policy.plan import Consequence, Plan, plan
@@ -42,6 +43,9 @@ from server.policy.problem import PolicyInvalid
 from server.policy.revision import revision as revision_of
 from server.store import Tx
 from server.store.tables import ApprovalRow, InForceRow, ProposalRow, RevisionRow, SignatureRow
+
+EXCHANGE = "exchange"
+"""Who applies a key that has its quorum: nobody has to."""
 
 
 class Revisions:
@@ -130,7 +134,32 @@ class Revisions:
                 same = self._proposed(tx, planned, files, by)
             return self._asking.view(tx.session, same, person)
 
-    def _proposed(self, tx: Tx, planned: Plan, files: Mapping[str, str], by: str) -> ProposalRow:
+    def propose_key(
+        self, person_id: str, files: Mapping[str, str], linked: Callable[[Tx, str], None]
+    ) -> tuple[ProposalView, Plan]:
+        """Propose, in the owner's name, a set that differs from the one in force by keys of this person alone.
+
+        `linked` is called with the proposal's id, inside the same transaction and before anybody is told. Raises
+        Refused (NOT_ONLY_A_KEY) for a set that changes anything else, and as `propose`.
+        """
+        policy = load_texts(files)
+        with self._ground.store.reading() as session:
+            base = self._ground.in_force_at(session)
+            planned = plan(base.policy, policy, standing_at(self._ground, session))
+        if not _only_keys_of(person_id, base.policy, policy):
+            raise Refused("That would change more than a key: an administrator proposes it.", code="NOT_ONLY_A_KEY")
+        with self._ground.transaction() as tx:
+            person = self._ground.acting(tx.session, person_id)
+            if self._ground.in_force_at(tx.session).revision != planned.base:
+                raise Busy("Another revision came into force at this very moment: put the key there again.")
+            self.history.require_moved_label(tx.session, base.policy, policy, planned.revision)
+            row = self._proposed(tx, planned, files, person_id, linked)
+            return self._asking.view(tx.session, row, person), planned
+
+    def _proposed(
+        self, tx: Tx, planned: Plan, files: Mapping[str, str], by: str,
+        linked: Callable[[Tx, str], None] = lambda tx, proposal: None,
+    ) -> ProposalRow:  # fmt: skip
         if planned.errors and not planned.only_removing:
             raise PolicyRefused(planned.errors)
         row = ProposalRow(
@@ -140,6 +169,7 @@ class Revisions:
         )  # fmt: skip
         tx.session.add(row)
         tx.session.flush()
+        linked(tx, row.id)
         facts: dict[str, Fact] = {
             "revision": row.revision, "label": row.label, "base": row.base, "classes": planned.classes,
             "document": row.document_sha256,
@@ -153,8 +183,11 @@ class Revisions:
 
     # -- answering
 
-    def approve(self, person_id: str, proposal_id: str, *, via: str) -> Outcome:
-        """One person's own approval. Raises Missing, Forbidden; Refused when it is not open any more."""
+    def approve(self, person_id: str, proposal_id: str, *, via: str, heard: str = "") -> Outcome:
+        """One person's own approval. Raises Missing, Forbidden; Refused when it is not open any more.
+
+        A key is approved by who says in `heard` how its fingerprint ends.
+        """
         with self._ground.transaction() as tx:
             person, row = self._answering(tx, person_id, proposal_id)
             given = _given(tx.session, row, person)
@@ -163,6 +196,9 @@ class Revisions:
                 return Outcome(f"You approved {row.id} already, {words}.", changed=False)
             if given is not None:
                 raise Refused(f"You refused {row.id}. Whoever proposed it can propose it again.", code="ANSWERED")
+            key, policy = key_of(tx.session, row), self._ground.in_force_at(tx.session).policy
+            if key is not None:
+                require_checked(policy, person, key, frozenset(about_of(row)), heard)
             tx.session.merge(  # in the place of one that the ledger does not know
                 ApprovalRow(
                     proposal=row.id, person=person.id, member=person.member, answer=APPROVED, via=via, at=tx.now
@@ -174,7 +210,8 @@ class Revisions:
                 facts["document"] = row.document_sha256
             self._asking.tell(tx, row, about=tx.record(Event("policy.approved", person.id, (row.id,), facts)))
             missing = self._asking.missing(tx.session, row)
-        rest = f"It still needs {'; '.join(missing)}." if missing else "The quorum is there: it can be applied now."
+        done = "it can be applied now." if key is None else "it takes effect by itself."
+        rest = f"It still needs {'; '.join(missing)}." if missing else f"The quorum is there: {done}"
         return Outcome(f"You approved {proposal_id}. {rest}", changed=True)
 
     def refuse(self, person_id: str, proposal_id: str, reason: str, *, via: str) -> Outcome:
@@ -261,6 +298,12 @@ class Revisions:
                 "Nobody has proposed this content: `safehand policy propose DIR --by PERSON` asks for its approval."
             )
         return row.id
+
+    def complete(self, proposal_id: str) -> bool:
+        """Whether an open proposal has its quorum now."""
+        with self._ground.store.reading() as session:
+            row = self._row(session, proposal_id)
+            return row.status == "open" and not self._asking.missing(session, row)
 
     # -- reading
 
@@ -406,7 +449,7 @@ class Revisions:
             raise Forbidden("This person's roles do not include policy.propose: an administrator proposes.")
 
     def _applier(self, session: Session, by: str) -> None:
-        if by == OPERATOR:
+        if by in (OPERATOR, EXCHANGE):
             return
         self._ground.acting(session, by)
         policy, facts = self._ground.in_force_at(session).policy, self._ground.facts_at(session)
@@ -426,6 +469,13 @@ def _require_open_end(policy: PolicySet) -> None:
     why = shuts_itself(policy)
     if why is not None:
         raise Refused(f"After this the policy could never be changed again: {why}.", code="SHUTS_ITSELF")
+
+
+def _only_keys_of(person_id: str, before: PolicySet, after: PolicySet) -> bool:
+    """Whether two sets differ by keys of this person, and their own version, alone."""
+    places = [change.path for change in changes(before, after) if change.path != ("policy", "version")]
+    mine = {("people", person_id, "ssh_keys"), ("people", person_id, "gpg_keys")}
+    return bool(places) and all(place[:3] in mine for place in places)
 
 
 def _ordered(session: Session) -> list[ProposalRow]:

@@ -14,7 +14,7 @@ from ipaddress import IPv4Network, IPv6Network, ip_network
 from server.domain.agreement import PolicySet
 from server.domain.agreement.canonical import canonical_json
 from server.domain.quorum import About, ChangeClass
-from server.policy.public_keys import fingerprint
+from server.policy.public_keys import fingerprint, is_refresh
 
 _NAMED_BY = {
     "members": "id", "people": "id", "exchanges": "id", "schemas": "id", "codelists": "id", "mappings": "id",
@@ -157,12 +157,23 @@ def _person(change: Change, person: str, rest: tuple[str, ...], before: PolicySe
             return [(_REMOVING if _narrower(change.old, change.new) else _WIDENING, own)]
         case ("ssh_keys", _, "put_only"):
             return [(_REMOVING if change.new is True else _WIDENING, own)]
-        case ("ssh_keys", _, "label") | ("gpg_keys", _, "armored") | ("member",):
+        case ("gpg_keys", key, "armored"):
+            return [(ChangeClass.KEY_REFRESH if _refreshes(person, key, before, after) else _OWN, own)]
+        case ("ssh_keys", _, "label") | ("member",):
             return [(_OWN, own)]
         case (field, *_) if field in _CONTACT:
             return [(_OWN, own)]
         case _:
             return [(_WIDENING, own)]
+
+
+def _refreshes(person: str, key: str, before: PolicySet, after: PolicySet) -> bool:
+    """Whether it is the same key with a longer life, and the set in force takes that for the same key."""
+    blocks = []
+    for policy in (before, after):
+        one = policy.person(person)
+        blocks += [own.armored for own in one.gpg_keys if own.fingerprint == key] if one else []
+    return before.keys.refresh_same_fingerprint and len(blocks) == 2 and is_refresh(*blocks)
 
 
 def _whole_person(change: Change, own: frozenset[str]) -> list[Judged]:
@@ -232,7 +243,7 @@ def _approvals(rest: tuple[str, ...], before: PolicySet) -> list[Judged]:
     match rest:
         case ("removing" | "widening", *_):
             return [(_WIDENING, frozenset())]
-        case ("own_people", *_):
+        case ("own_people" | "key_refresh", *_):
             return [(_WIDENING, frozenset()), (_OWN, frozenset(member.id for member in before.members))]
         case _:
             return [(_WIDENING, frozenset()), (ChangeClass.AGREEMENT_TEXT, frozenset())]

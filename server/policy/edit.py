@@ -36,6 +36,31 @@ def with_keys(people_yaml: str, keys: Mapping[str, PersonKeys]) -> str:
     return _written(yaml, people)
 
 
+def with_new_key(people_yaml: str, person_id: str, key: PersonKeys) -> str:
+    """The text of people.yaml with this one key more; a GPG key takes the place of one of the same fingerprint.
+
+    Raises Misconfigured if the person is not in the file.
+    """
+    yaml, people = _opened(people_yaml)
+    person = _item(people, person_id)
+    for line in key.ssh:
+        _append(person, "ssh_keys", CommentedMap(public=line.strip(), label=key.label))
+    for fingerprint, armored in key.gpg:
+        same = next((own for own in person.get("gpg_keys") or () if own.get("fingerprint") == fingerprint), None)
+        if same is None:
+            _append(person, "gpg_keys", _gpg(fingerprint, armored))
+        else:
+            same["armored"] = _gpg(fingerprint, armored)["armored"]
+    return _written(yaml, people)
+
+
+def with_version(policy_yaml: str, version: str) -> str:
+    """The text of policy.yaml with this version; everything else stays."""
+    yaml, policy = _opened(policy_yaml)
+    policy["version"] = version
+    return _written(yaml, policy)
+
+
 def with_recovery_keys(members_yaml: str, keys: Mapping[str, tuple[str, str]]) -> str:
     """The text of members.yaml with (fingerprint, armoured key) as the recovery key of these members; comments stay.
 
@@ -47,7 +72,7 @@ def with_recovery_keys(members_yaml: str, keys: Mapping[str, tuple[str, str]]) -
     return _written(yaml, members)
 
 
-def _opened(text: str) -> tuple[Any, list[CommentedMap]]:
+def _opened(text: str) -> tuple[Any, Any]:
     yaml: Any = YAML(typ="rt")
     yaml.preserve_quotes = True
     yaml.width = 4096
@@ -60,6 +85,10 @@ def _item(items: list[CommentedMap], wanted: str) -> CommentedMap:
         if item.get("id") == wanted:
             return item
     raise Misconfigured(f"The policy file has nobody with the id {wanted}: add them first.")
+
+
+def _append(item: CommentedMap, key: str, value: CommentedMap) -> None:
+    _put(item, key, [*(item.get(key) or ()), value])
 
 
 def _put(item: CommentedMap, key: str, value: Any) -> None:

@@ -19,6 +19,10 @@ SSH_TYPES = frozenset({
     "ecdsa-sha2-nistp256", "ecdsa-sha2-nistp384", "ecdsa-sha2-nistp521",
 })  # fmt: skip
 RSA_BITS = 3072
+_SIGNATURE, _PRIMARY, _SUBKEY = 2, 6, 14
+_KEYS = frozenset({_PRIMARY, _SUBKEY})
+_REVOKES = frozenset({0x20, 0x28, 0x30})
+"""Types of signatures that revoke a key, a subkey, a certification."""
 ARMOR = "-----BEGIN PGP PUBLIC KEY BLOCK-----"
 
 
@@ -89,33 +93,51 @@ def gpg_objection(fingerprint: str, armored: str) -> str | None:
     return None
 
 
-def _primary_key(armored: str) -> bytes | None:
-    """The body of the first packet if it is a version 4 public key."""
-    lines = armored.strip().splitlines()
-    if "" not in map(str.strip, lines):
-        return None
-    start = [line.strip() for line in lines].index("")
-    body = "".join(line.strip() for line in lines[start + 1 :] if not line.startswith(("=", "-----")))
-    try:
-        data = base64.b64decode(body, validate=True)
-    except binascii.Error:
-        return None
-    packet = _first_packet(data)
-    return packet if packet and packet[0] == 4 else None
+def is_refresh(old: str, new: str) -> bool:
+    """Whether an armoured key is the same key signed anew by itself, as when its life is extended.
+
+    The same primary key and subkeys, and no revocation less: whatever else differs, only the key's holder can make, and
+    gpg checks (RFC 9580 sections 5.2.1 and 10.1.1).
+    """
+    before, after = _packets(old), _packets(new)
+    if before is None or after is None:
+        return False
+    keys = [sorted(body for tag, body in packets if tag in _KEYS) for packets in (before, after)]
+    gone = {body for tag, body in before if tag == _SIGNATURE and _signs(body) in _REVOKES}
+    gone -= {body for tag, body in after if tag == _SIGNATURE}
+    return keys[0] == keys[1] and not gone
 
 
-def _first_packet(data: bytes) -> bytes | None:
-    """The body of a leading public key packet (tag 6), in the old or the new packet form."""
+def _signs(body: bytes) -> int | None:
+    """The type of a signature packet of version 3 or 4."""
+    at = {4: 1, 3: 2}.get(body[0]) if body else None
+    return body[at] if at is not None and len(body) > at else None
+
+
+def _packets(armored: str) -> list[tuple[int, bytes]] | None:
+    """(tag, body) of every packet; None when it is not whole."""
+    data, found = _dearmoured(armored), list[tuple[int, bytes]]()
+    while data:
+        cut = _packet(data)
+        if cut is None:
+            return None
+        tag, body, length = cut
+        found.append((tag, body))
+        data = data[length:]
+    return found or None
+
+
+def _packet(data: bytes) -> tuple[int, bytes, int] | None:
+    """The tag and body of the first packet, and how many bytes it takes; None when it is cut off."""
     if len(data) < 6 or not data[0] & 0x80:
         return None
     if data[0] & 0x40:
         tag, first = data[0] & 0x3F, data[1]
-        if first < 192:
-            length, header = first, 2
-        elif first < 224:
-            length, header = ((first - 192) << 8) + data[2] + 192, 3
-        else:
+        if 224 <= first < 255:
             return None
+        length, header = (first, 2) if first < 192 else (((first - 192) << 8) + data[2] + 192, 3)
+        if first == 255:
+            length, header = int.from_bytes(data[2:6], "big"), 6
     else:
         tag, size = (data[0] >> 2) & 0x0F, data[0] & 0x03
         if size == 3:
@@ -123,4 +145,23 @@ def _first_packet(data: bytes) -> bytes | None:
         width = (1, 2, 4)[size]
         length, header = int.from_bytes(data[1 : 1 + width], "big"), 1 + width
     body = data[header : header + length]
-    return body if tag == 6 and len(body) == length else None
+    return (tag, body, header + length) if len(body) == length else None
+
+
+def _primary_key(armored: str) -> bytes | None:
+    """The body of the first packet if it is a version 4 public key."""
+    cut = _packet(_dearmoured(armored))
+    return cut[1] if cut and cut[0] == _PRIMARY and cut[1][:1] == b"\x04" else None
+
+
+def _dearmoured(armored: str) -> bytes:
+    """The binary of an armoured block; empty when it is none."""
+    lines = armored.strip().splitlines()
+    if "" not in map(str.strip, lines):
+        return b""
+    start = [line.strip() for line in lines].index("")
+    body = "".join(line.strip() for line in lines[start + 1 :] if not line.startswith(("=", "-----")))
+    try:
+        return base64.b64decode(body, validate=True)
+    except binascii.Error:
+        return b""

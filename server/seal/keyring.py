@@ -135,6 +135,21 @@ class Keyring:
                 return cls(path, listed)
         return cls(path, _build(home, path, wanted))
 
+    @classmethod
+    def of_one(cls, home: Path, key: PublicKey) -> Keyring:
+        """A keyring of this key alone, to judge it by; nothing stays on disk. Raises SealError."""
+        wanted = _exact([key])
+        if not wanted:
+            return cls(home, {})
+        try:
+            home.mkdir(mode=0o700, parents=True, exist_ok=True)
+            with tempfile.TemporaryDirectory(prefix=".judging-", dir=home) as draft:
+                ring = Path(draft) / "ring.kbx"
+                ring.touch(mode=0o600)
+                return cls(ring, _imported(home, ring, wanted))
+        except OSError as fault:
+            raise SealError("The key could not be looked at: see the disk's room and rights.", code="DISK") from fault
+
     def sealing_key(self, key: PublicKey, at: datetime) -> SealingKey | UnusableKey:
         """What can be sealed to for `key` at `at` (aware; the real time, because gpg itself judges by that). Pure."""
         if not key.armored.strip():

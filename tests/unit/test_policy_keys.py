@@ -8,10 +8,11 @@ from typing import Any
 import asyncssh
 import pytest
 
-from server.policy.edit import PersonKeys, with_keys, with_recovery_keys
+from server.policy.changes import changes, judged
+from server.policy.edit import PersonKeys, with_keys, with_new_key, with_recovery_keys, with_version
 from server.policy.load import PolicyInvalid, load_texts, read_texts
-from server.policy.public_keys import gpg_objection, ssh_objection
-from tests.conftest import MakeGpgPerson
+from server.policy.public_keys import gpg_objection, is_refresh, ssh_objection
+from tests.conftest import GpgPerson, MakeGpgPerson
 
 TEXTS = read_texts(Path(__file__).parents[2] / "policies" / "ccis-v2")
 
@@ -107,3 +108,80 @@ def test_a_bad_key_in_the_file_is_told_at_its_place() -> None:
         ("people.p-kent-1.ssh_keys.0.public", "public"),
         ("people.p-kent-1.gpg_keys.0.armored", "armored"),
     ]
+
+
+# ---------------------------------------------------------------- one key more, and the same key for longer
+
+
+def exported(key: GpgPerson, *edit: str) -> str:
+    """The key's armour after an edit by its owner."""
+    if edit:
+        done = key.gpg("--passphrase", "", "--pinentry-mode", "loopback", *edit)
+        assert done.returncode == 0, done.stderr.decode()
+    return key.gpg("--armor", "--export", key.fingerprint).stdout.decode()
+
+
+def test_the_same_key_with_another_end_is_a_refresh(gpg_person: MakeGpgPerson) -> None:
+    """The same primary key and subkeys, signed anew or only written anew; another key is none."""
+    key = gpg_person("refresh-one", expires="30d")
+    longer = exported(key, "--quick-set-expire", key.fingerprint, "90d", "*")
+    assert is_refresh(key.armored, longer)
+    assert is_refresh(key.armored, key.armored.replace("\n", "\r\n"))
+    assert not is_refresh(key.armored, gpg_person("refresh-two").armored)
+    for cut in (longer[:200], "", "hello"):
+        assert not is_refresh(key.armored, cut) and not is_refresh(cut, key.armored)
+
+
+def test_a_subkey_more_is_a_new_key(gpg_person: MakeGpgPerson) -> None:
+    """Files would be sealed to something that nobody checked."""
+    key = gpg_person("refresh-three", expires="30d")
+    more = exported(key, "--quick-add-key", key.fingerprint, "cv25519", "encr", "90d")
+    assert not is_refresh(key.armored, more) and not is_refresh(more, key.armored)
+
+
+def test_a_revocation_is_not_undone_by_an_older_armour(gpg_person: MakeGpgPerson) -> None:
+    """What was revoked stays so: an export from before it is no refresh of it, the other way round it is one."""
+    key = gpg_person("refresh-four", expires="30d")
+    certificate = (key.home / "openpgp-revocs.d" / f"{key.fingerprint}.rev").read_text().replace(":-----", "-----")
+    assert key.gpg("--import", stdin=certificate[certificate.index("-----BEGIN") :].encode()).returncode == 0
+    revoked = exported(key)
+    assert is_refresh(key.armored, revoked) and not is_refresh(revoked, key.armored)
+
+
+def test_a_refresh_is_a_class_of_its_own_where_the_policy_takes_it_for_the_same_key(gpg_person: MakeGpgPerson) -> None:
+    """Else it is a member's own key, as a new one is."""
+    key = gpg_person("refresh-five", expires="30d")
+    longer = exported(key, "--quick-set-expire", key.fingerprint, "90d", "*")
+    classes = {}
+    for setting in ("true", "false"):
+        texts = dict(TEXTS)
+        texts["keys.yaml"] = texts["keys.yaml"].replace("fingerprint: true", f"fingerprint: {setting}")
+        texts["people.yaml"] = with_new_key(
+            texts["people.yaml"], "p-kent-1", PersonKeys(gpg=((key.fingerprint, key.armored),))
+        )
+        before = load_texts(texts)
+        texts["people.yaml"] = with_new_key(
+            texts["people.yaml"], "p-kent-1", PersonKeys(gpg=((key.fingerprint, longer),))
+        )
+        classes[setting] = [kind.value for kind in judged(before, load_texts(texts))]
+    assert classes == {"true": ["key_refresh"], "false": ["own_people"]}
+
+
+@pytest.mark.parametrize("person", ["p-essex-1", "u-auditor-1", "p-kent-1", "g-south-london-2"])
+def test_one_key_more_changes_nothing_else(gpg_person: MakeGpgPerson, person: str) -> None:
+    """Other keys, comments and order stay; the set loads, and differs by that key and its version alone."""
+    key, line = gpg_person("kent"), a_line("ssh-ed25519")
+    before = load_texts(TEXTS)
+    texts = dict(TEXTS)
+    for number in range(3):
+        more = PersonKeys(ssh=(line,)) if number == 1 else PersonKeys(gpg=((key.fingerprint, key.armored),))
+        if number == 2:
+            more = PersonKeys(ssh=(a_line("ssh-ed25519"),))
+        texts["people.yaml"] = with_new_key(texts["people.yaml"], person, more)
+    texts["policy.yaml"] = with_version(texts["policy.yaml"], "2.9.0")
+    after = load_texts(texts)
+    places = sorted(change.path[:3] for change in changes(before, after))
+    keys = [("people", person, "gpg_keys")] + [("people", person, "ssh_keys")] * 2
+    assert places == [*keys, ("policy", "version")]
+    comments = [line for line in TEXTS["people.yaml"].splitlines() if line.strip().startswith("#")]
+    assert [line for line in texts["people.yaml"].splitlines() if line.strip().startswith("#")] == comments

@@ -30,6 +30,7 @@ class Approvals(Frozen):
         default=frozenset({"administrator", "governance_lead"}), description="whose approval counts", min_length=1
     )
     removing: Quorum = Quorum()
+    key_refresh: Quorum = Field(default=Quorum(), description="the same key with a later end (keys.yaml permits it)")
     own_people: Quorum = Quorum(people=2, own_lead=True, host=True)
     widening: Quorum = Quorum(people=2, members=2)
     agreement_text: Quorum = Quorum(people=2, members=2, signatories=True)
