@@ -56,6 +56,11 @@ def midnight(day: date) -> datetime:
     return datetime.combine(day, time.min, tzinfo=LONDON).astimezone(UTC)
 
 
+def end_of(day: date) -> datetime:
+    """The last minute of the day in London, in UTC: by then something is to be done."""
+    return datetime.combine(day, time(23, 59), tzinfo=LONDON).astimezone(UTC)
+
+
 @dataclass(frozen=True, slots=True, order=True)
 class Period:
     """The month that a file describes, written 2026-11."""

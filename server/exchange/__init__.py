@@ -113,6 +113,9 @@ class Exchange:
             AcknowledgementChase(ground),
             UseChase(ground),
             self.holds,
+            self.corrections,
+            self.yearly,
+            self.renewals,
         )
         self.reminders = Reminders(ground, self.chased, self.findings)
         self.digests = Digests(ground, self.chased)
@@ -179,7 +182,6 @@ class Exchange:
             "approvals": self.ad_hoc.end_due,
             "corrections": self.corrections.settle,
             "keys": self.keys.tend,
-            "renewals": self.renewals.remind_due,
             "signatures": self.signing.ask_unsigned,
             "departures": self.departures.remind,
             "overdue": self.use.note_overdue,

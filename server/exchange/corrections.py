@@ -23,7 +23,7 @@ from server.domain.delivery import Status
 from server.domain.errors import Forbidden, Missing, Refused
 from server.domain.ledger import Event, Fact
 from server.domain.notice import Button, Tone
-from server.domain.schedule import clock_words, day_after, day_words, london_day, midnight
+from server.domain.schedule import clock_words, day_after, day_words, end_of, london_day, midnight
 from server.exchange.absences import presence
 from server.exchange.chased import Ask, Item, Planned
 from server.exchange.delivery import Outcome
@@ -417,7 +417,7 @@ class Corrections:
         accept = Button("accept-correction", "Accept", row.id, "primary")
         return Item(
             _about(row), "overdue" if late else "decide", f"{row.id}: line {row.line}, {row.field}"[:60],
-            f"{words}{when}", midnight(by) if by else None, "bad" if late else "attention",
+            f"{words}{when}", end_of(by) if by else None, "bad" if late else "attention",
             (accept, decline) if row.status == OPEN else (), "" if row.status == OPEN else again,
         )  # fmt: skip
 

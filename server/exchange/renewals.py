@@ -8,16 +8,12 @@ from datetime import date, datetime
 from sqlmodel import Session, col, select
 
 from server.domain.agreement import PolicySet
-from server.domain.audience import Hat, audience
-from server.domain.ledger import Event, Fact
-from server.domain.renewals import OVER, Renewal, due, renewals
-from server.domain.schedule import day_words, london_day, midnight
-from server.exchange.absences import presence
-from server.exchange.chased import Ask, Item, Planned
+from server.domain.audience import Hat
+from server.domain.renewals import OVER, Renewal, renewals
+from server.domain.schedule import day_words, end_of, london_day, midnight
+from server.exchange.chased import Ask, Group, Item, Planned
 from server.exchange.ground import Ground, InForce
-from server.store import Tx
 from server.store.duty_tables import StageRow
-from server.store.tables import NoticeRow
 
 PREFIX = "renewal"
 _OWN_HATS = {"training": "designated_person", "key": "data_manager"}
@@ -33,8 +29,6 @@ class Renewals:
         self._ground = ground
         self._known: tuple[str, tuple[Renewal, ...]] | None = None
         """The revision, and everything in it that has a last day."""
-        self._said: tuple[str, date] | None = None
-        """The revision and day for which everything is said."""
         self._planned: tuple[str, date] | None = None
         """The revision and day for which every stage is a row."""
 
@@ -76,58 +70,11 @@ class Renewals:
             if stage is not None
         ]
 
-    # -- as messages of their own
-
-    def remind_due(self) -> int:
-        """Say every stage that has come and was not yet said to its people; how many were new."""
-        in_force, now = self._ground.in_force, self._ground.now()
-        looked_at = (in_force.revision, london_day(now))
-        if self._said == looked_at:
-            return 0
-        found = due(in_force.policy, in_force.key_ends, now)
-        with self._ground.store.reading() as session:
-            new = [renewal for renewal in found if self._unsaid(session, renewal, now)]
-        for renewal in new:
-            with self._ground.transaction() as tx:
-                self._say(tx, renewal)
-        self._said = looked_at
-        return len(new)
-
-    def _unsaid(self, session: Session, renewal: Renewal, now: datetime) -> list[str]:
-        """Those who have no notice of its present stage yet."""
-        policy, here = self._ground.in_force_at(session).policy, presence(self._ground, session, now)
-        people = [renewal.person] if renewal.person else []
-        people += [person for hat in renewal.hats(policy) for person in audience(policy, hat, here)]
-        query = select(NoticeRow.person).where(NoticeRow.thread == _thread(renewal, now))
-        told = session.exec(query).all()
-        return [person for person in dict.fromkeys(people) if person not in told]
-
-    def _say(self, tx: Tx, renewal: Renewal) -> None:
-        """Looked at again inside: another process may have been quicker."""
-        people, policy = self._unsaid(tx.session, renewal, tx.now), self._ground.in_force_at(tx.session).policy
-        if not people:
-            return
-        stage = renewal.stage(london_day(tx.now))
-        facts: dict[str, Fact] = {"kind": renewal.kind, "last": renewal.last.isoformat(), "stage": stage}
-        about = tx.record(Event("renewal.reminded", "exchange", (renewal.subject,), {**facts, "to": ",".join(people)}))
-        worded = item(renewal, stage == OVER, policy)
-        for person_id in people:
-            person = policy.person(person_id)
-            notice = self._ground.notices.notice(
-                "renewal", person=person_id, member=person.member if person else renewal.member,
-                thread=_thread(renewal, tx.now), facts={"label": worded.label, "words": worded.words}, tone=worded.tone,
-            )  # fmt: skip
-            tx.notify(notice, about=about)
-
     def _of(self, in_force: InForce) -> tuple[Renewal, ...]:
         known = self._known
         if known is None or known[0] != in_force.revision:
             known = self._known = (in_force.revision, renewals(in_force.policy, in_force.key_ends))
         return known[1]
-
-
-def _thread(renewal: Renewal, now: datetime) -> str:
-    return f"{renewal.about}:{renewal.stage(london_day(now))}"
 
 
 def _worn(renewal: Renewal, hat: Hat, policy: PolicySet) -> bool:
@@ -142,8 +89,8 @@ def item(renewal: Renewal, over: bool, policy: PolicySet) -> Item:
     if renewal.kind not in {"review", "contract"}:
         ends = "ran out on" if over else "runs out after"
     words = f"{ends} {day_words(renewal.last)}. {remedy}"
-    due_at = midnight(renewal.last)
-    return Item(renewal.about, "overdue" if over else "renew", label, words, due_at, "bad" if over else "attention")
+    group: Group = "overdue" if over else "renew"
+    return Item(renewal.about, group, label, words, end_of(renewal.last), "bad" if over else "attention")
 
 
 def _said(renewal: Renewal, over: bool, policy: PolicySet) -> tuple[str, str]:

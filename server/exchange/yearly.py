@@ -16,7 +16,7 @@ from server.domain.errors import Forbidden
 from server.domain.ledger import Event, Fact
 from server.domain.notice import Button
 from server.domain.renewals import OVER, present
-from server.domain.schedule import day_words, in_words, london_day, midnight
+from server.domain.schedule import day_words, end_of, in_words, london_day, midnight
 from server.domain.yearly import KIND, NO, YES, Standing, asked_for, checked, form_text, read_form, standing
 from server.exchange.chased import Ask, Item, Planned
 from server.exchange.delivery import Outcome
@@ -204,7 +204,7 @@ def _item(one: Standing, over: bool, today: date) -> Item:
     else:
         words = f"It {'ran out on' if over else 'counts until'} {day_words(one.last)}: please give it again."
     return Item(
-        one.about, "overdue" if over else "renew", f"Yearly statement: {title.casefold()}", words, midnight(one.last),
+        one.about, "overdue" if over else "renew", f"Yearly statement: {title.casefold()}", words, end_of(one.last),
         "bad" if over else "attention", (button,), f"attest/yearly-{one.kind}.txt",
     )  # fmt: skip
 

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import re
 import threading
 from collections.abc import Iterator
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime
 
 import pytest
+from sqlmodel import col, select
 
+from server.domain.decision import Question, decide
 from server.domain.errors import Forbidden, Refused
 from server.exchange import Exchange
+from server.store.duty_tables import StageRow, ToldRow
 from tests.conftest import MakeGpgPerson, MakeSshKey
 from tests.small_exchange import TEMPLATES, SmallExchange, policy_files, put_in_force, small_exchange
 
@@ -101,12 +105,27 @@ def with_registration_until(here: SmallExchange, gpg_person: MakeGpgPerson, day:
     here.exchange.refresh()
 
 
+def renewed(here: SmallExchange, kind: str) -> list[tuple[str, str]]:
+    """(stage, person) of everything that was told about what runs out of this kind, in order."""
+    with here.exchange.ground.store.reading() as session:
+        query = select(StageRow, ToldRow).where(col(ToldRow.stage) == col(StageRow.id)).order_by(col(StageRow.id))
+        rows = session.exec(query).all()
+    return [(stage.stage, one.person) for stage, one in rows if stage.about.startswith(f"renewal:{kind}:")]
+
+
+def digest(here: SmallExchange, person: str) -> str:
+    """The text and lines of the person's newest message of a day."""
+    notices = [view.notice for view in here.exchange.views.notices(person) if view.notice.kind == "digest"]
+    return "\n".join([notices[0].text, *(f"{label}: {words}" for label, words in notices[0].facts)])
+
+
 @pytest.mark.parametrize("here", ["sqlite", "postgresql"], indirect=True)
 def test_r002_a_registration_that_ends_in_29_days_is_said_exactly_once(
     here: SmallExchange, gpg_person: MakeGpgPerson
 ) -> None:
-    """A hundred ticks of two processes at the same time: one notice in its first version, one entry."""
+    """A hundred looks of two processes at the same time: each lead is told once, with one entry."""
     with_registration_until(here, gpg_person, "2026-12-30")
+    here.exchange.clock.set(datetime(2026, 12, 1, 10, tzinfo=UTC))
     ground = here.exchange.ground
     other = Exchange.open(ground.data, database_url=ground.store.url, templates=TEMPLATES)
     try:
@@ -115,7 +134,7 @@ def test_r002_a_registration_that_ends_in_29_days_is_said_exactly_once(
         def ticking(exchange: Exchange) -> None:
             ready.wait()
             for _ in range(100):
-                exchange.renewals.remind_due()
+                exchange.reminders.remind_due()
 
         both = [threading.Thread(target=ticking, args=(exchange,)) for exchange in (here.exchange, other)]
         for thread in both:
@@ -124,33 +143,79 @@ def test_r002_a_registration_that_ends_in_29_days_is_said_exactly_once(
             thread.join(60)
     finally:
         other.ground.store.close()
-    views = [view for view in here.exchange.views.notices("g-kent") if view.notice.kind == "renewal"]
-    assert [(view.version, "Wed 30 Dec 2026" in view.notice.text) for view in views] == [(1, True)]
-    assert here.count("renewal.reminded", "kent") == 1
-    assert told(here, "g-medway", "renewal") == told(here, "p-kent-1", "renewal") == []
+    here.exchange.tick()
+    assert renewed(here, "ico") == [("P30D", "g-kent"), ("P30D", "g-kent-2")]
+    assert here.count("reminder.told", "ico:kent:2026-12-30") == 1
+    assert "Kent’s registration with the ICO: runs out after Wed 30 Dec 2026" in digest(here, "g-kent")
 
 
 def test_r002_a_week_of_downtime_yields_the_latest_stage_alone(here: SmallExchange, gpg_person: MakeGpgPerson) -> None:
     """Nobody looked while the thirty days began: seven days before, there is one reminder, and one more at its end."""
     with_registration_until(here, gpg_person, "2027-01-20")
     here.exchange.tick()
-    assert told(here, "g-kent", "renewal") == []
-    for month, day, count in ((1, 14, 1), (1, 19, 1), (1, 21, 2), (2, 21, 2)):
-        here.exchange.clock.set(datetime(2027, month, day, 9, tzinfo=UTC))
+    assert renewed(here, "ico") == []
+    leads, told_so_far = ("g-kent", "g-kent-2"), list[tuple[str, str]]()
+    for month, day, stage in ((1, 14, "P7D"), (1, 19, None), (1, 21, "over"), (2, 22, None)):
+        here.exchange.clock.set(datetime(2027, month, day, 11, tzinfo=UTC))
         here.exchange.tick()
-        assert len(told(here, "g-kent", "renewal")) == count, (month, day)
-    assert "ran out" in told(here, "g-kent", "renewal")[0]
+        told_so_far += [(stage, lead) for lead in leads] if stage else []
+        assert renewed(here, "ico") == told_so_far, (month, day)
 
 
 def test_training_that_ends_is_said_to_the_person_and_to_their_lead(here: SmallExchange) -> None:
-    """In their own words each; thirty and seven days before, by the policy."""
+    """Thirty and seven days before, by the policy."""
     until = here.exchange.policy.person_by_id["p-essex-1"].training_valid_until
     assert until is not None
-    noon = datetime(until.year, until.month, until.day, 12, tzinfo=UTC)
-    here.exchange.clock.set(noon - timedelta(days=10))
+    here.exchange.clock.set(datetime(2027, 3, 22, 12, tzinfo=UTC))
+    assert until == date(2027, 3, 31)
     here.exchange.tick()
-    assert ["Training of A. Alder runs out after" in text for text in told(here, "p-essex-1", "renewal")] == [True]
-    assert any(text.startswith("Training of A. Alder") for text in told(here, "g-essex", "renewal"))
-    here.exchange.clock.set(noon - timedelta(days=3))
+    first = {who for stage, who in renewed(here, "training") if stage == "P30D"}
+    assert {"p-essex-1", "g-essex", "p-kent-1", "g-kent"} <= first
+    assert "Training of A. Alder: runs out after Wed 31 Mar 2027" in digest(here, "p-essex-1")
+    here.exchange.clock.set(datetime(2027, 3, 24, 12, tzinfo=UTC))
     here.exchange.tick()
-    assert len(told(here, "p-essex-1", "renewal")) == 2
+    assert ("P7D", "p-essex-1") in renewed(here, "training")
+
+
+@pytest.mark.parametrize(
+    ("day", "stage"),
+    [(date(2027, 2, 26), None), (date(2027, 3, 3), "P6M"), (date(2027, 6, 2), "P3M"), (date(2027, 8, 3), "P1M"),
+     (date(2027, 9, 2), "over")],
+)  # fmt: skip
+def test_r005_the_review_counts_down_to_every_lead_and_then_nothing_goes(
+    here: SmallExchange, gpg_person: MakeGpgPerson, day: date, stage: str | None
+) -> None:
+    """Six, three and one month before it is due on 1 September 2027; after that, with `deny`, every file is refused."""
+    files = policy_files(here.keys, gpg_person)
+    files["agreement.yaml"] = re.sub(
+        r"(?m)^review:.*$",
+        "review: {due: 2027-09-01, remind: [P6M, P3M, P1M], on_overdue: deny}",
+        files["agreement.yaml"],
+    )
+    files["people.yaml"] = files["people.yaml"].replace(
+        "training_valid_until: 2027-03-31", "training_valid_until: 2028-03-31"
+    )
+    put_in_force(here.exchange, files)
+    here.exchange.clock.set(datetime(day.year, day.month, day.day, 10, tzinfo=UTC))
+    here.exchange.refresh()
+    here.exchange.tick()
+    told_stages = renewed(here, "review")
+    assert {one for one, _ in told_stages} == ({stage} if stage else set())
+    assert not stage or set(leads(here)) == {who for _, who in told_stages}
+    question = Question("essex", "kent", "post16-destinations", here.exchange.now(), facts=here.exchange.ground.facts)
+    assert ("AGREEMENT_REVIEW_OVERDUE" in decide(here.exchange.policy, question).codes) == (stage == "over")
+
+
+def test_r069_a_contract_with_a_processor_is_to_be_reviewed(here: SmallExchange, gpg_person: MakeGpgPerson) -> None:
+    """Its member's leads are told before the day, and after it."""
+    files = policy_files(here.keys, gpg_person)
+    contract = "  subcontractors:\n  - {name: Fictional Mail Ltd, contract: K-1, review: 2026-12-20}\n"
+    files["members.yaml"] = files["members.yaml"].replace("- id: kent\n", f"- id: kent\n{contract}", 1)
+    put_in_force(here.exchange, files)
+    for day in (2, 14, 22):
+        here.exchange.clock.set(datetime(2026, 12, day, 11, tzinfo=UTC))
+        here.exchange.refresh()
+        here.exchange.tick()
+    assert [stage for stage, who in renewed(here, "contract") if who == "g-kent"] == ["P30D", "P7D", "over"]
+    assert "Contract with Fictional Mail Ltd: was due by Sun 20 Dec 2026" in digest(here, "g-kent")
+    assert "Fictional" not in digest(here, "g-medway")
