@@ -8,14 +8,14 @@ from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from typing import Literal
 
-from sqlalchemy import ColumnElement, and_, or_
+from sqlalchemy import ColumnElement, and_, exists, or_
 from sqlmodel import Session, col, select
 
 from server.domain.agreement import PolicySet
 from server.domain.attestation import Counts, backup_words, is_overdue
 from server.domain.delivery import REPLACED, VISIBLE, Status, Use
 from server.domain.schedule import clock_words, london_day
-from server.store.duty_tables import AttestationRow, AttestedAuthorityRow, StageRow, ToldRow
+from server.store.duty_tables import AttestationRow, AttestedAuthorityRow, HoldRow, StageRow, ToldRow
 from server.store.tables import ConsignmentRow, DeliveryRow
 
 Step = Literal["collect", "acknowledge", "processed", "destroyed"]
@@ -90,8 +90,19 @@ def owed() -> ColumnElement[bool]:
 
 
 def overdue_on(day: date) -> ColumnElement[bool]:
-    """Of those, the ones that somebody holds a copy of and whose use-by day is before `day`."""
-    return and_(owed(), col(DeliveryRow.collected_at).is_not(None), col(DeliveryRow.use_by) < day.isoformat())
+    """Of those, the ones that somebody has a copy of and whose use-by day is before `day`; none under hold."""
+    return and_(
+        owed(), ~kept_by_hold(), col(DeliveryRow.collected_at).is_not(None), col(DeliveryRow.use_by) < day.isoformat()
+    )
+
+
+def kept_by_hold() -> ColumnElement[bool]:
+    """Whether the recipient's own governance lead holds it: then its copy must not be destroyed (R-058)."""
+    return exists().where(
+        col(HoldRow.delivery) == col(DeliveryRow.id),
+        col(HoldRow.member) == col(DeliveryRow.recipient),
+        col(HoldRow.released_at).is_(None),
+    )
 
 
 def _values(states: Iterable[Status]) -> list[str]:

@@ -39,7 +39,7 @@ from server.exchange.ground import Ground
 from server.exchange.recipient_certificate import document_of
 from server.exchange.telling import Telling
 from server.store import Tx
-from server.store.duty_tables import AttestationRow, AttestedAuthorityRow, HabitRow
+from server.store.duty_tables import AttestationRow, AttestedAuthorityRow, HabitRow, HoldRow
 from server.store.tables import ConsignmentRow, DeliveryRow, LedgerRow
 
 MOST_AT_ONCE = 100
@@ -167,6 +167,7 @@ class UseOfCopies:
             return Outcome(f"{row.id}: {known.destroyed_by} attested it already at {when}.", changed=False)
         if row.status in REPLACED and row.collected_at is None:
             return Outcome(f"{row.id}: nobody collected it, so there is no copy to destroy.", changed=False)
+        self._require_free(tx, row)
         known = known or self._whole_copy(tx, person, row, consignment)
         self._check_witness(tx, person, said)
         known.places = json.dumps(dict(said.places), sort_keys=True)
@@ -186,6 +187,18 @@ class UseOfCopies:
         self._certify(tx, row, consignment, known)
         tail = " A governance lead of yours is asked to countersign it." if asks_countersignature(row, known) else ""
         return Outcome(f"{row.id}: the destruction is attested, and your certificate is issued.{tail}", changed=True)
+
+    def _require_free(self, tx: Tx, row: DeliveryRow) -> None:
+        """Raises Refused while the recipient's own lead holds it: it may be asked for by law (R-058)."""
+        query = select(HoldRow.id).where(
+            HoldRow.delivery == row.id, HoldRow.member == row.recipient, col(HoldRow.released_at).is_(None)
+        )
+        hold = tx.session.exec(query).first()
+        if hold is not None:
+            raise Refused(
+                f"Your governance lead holds {row.id} ({hold}): keep your copy until the hold is released.",
+                code="UNDER_HOLD",
+            )
 
     def _whole_copy(self, tx: Tx, person: Person, row: DeliveryRow, consignment: ConsignmentRow) -> AttestationRow:
         """Of what was rejected or replaced nothing is kept. Raises Refused when it has first to be processed."""

@@ -23,6 +23,7 @@ from server.exchange.attested import (
     asks_countersignature,
     grouped,
     held_by,
+    kept_by_hold,
     overdue_on,
     owed,
     personal,
@@ -155,11 +156,15 @@ class UseChase:
     # -- asking
 
     def ask(self, session: Session, about: str, stage: str, now: datetime) -> Ask | None:
-        """The recipient's data managers; its governance leads too once it is overdue, or destruction is missing."""
+        """The recipient's data managers; its governance leads too once it is overdue, or destruction is missing.
+
+        Nobody while the recipient's own lead holds it: then nothing of it may be destroyed.
+        """
         kind, _, delivery_id = about.partition(":")
         if stage == COUNTERSIGN:
             return self._ask_lead(session, delivery_id)
-        row = session.exec(select(DeliveryRow).where(DeliveryRow.id == delivery_id, owed())).first()
+        asked = select(DeliveryRow).where(DeliveryRow.id == delivery_id, owed(), ~kept_by_hold())
+        row = session.exec(asked).first()
         if row is None:
             return None
         managers, leads = Hat(row.recipient, "data_manager"), Hat(row.recipient, "governance_lead")
@@ -188,7 +193,7 @@ class UseChase:
             return self._for_lead(session, policy, hat.member, now)
         if hat.role != "data_manager":
             return ()
-        held = held_by(session, policy, hat.member)
+        held = held_by(session, policy, hat.member, ~kept_by_hold())
         items = [
             item
             for step in ("destroyed", "processed")

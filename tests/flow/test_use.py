@@ -17,7 +17,7 @@ from server.domain.notice import Notice
 from server.exchange.attested import Attested
 from server.exchange.use import SeveralRefused
 from server.exchange.use_chase import UseChase
-from server.store.duty_tables import AttestationRow, AttestedAuthorityRow, StageRow
+from server.store.duty_tables import AttestationRow, AttestedAuthorityRow, HoldRow, StageRow
 from server.store.tables import DeliveryRow
 from tests.conftest import MakeGpgPerson, MakeSshKey
 from tests.small_exchange import SmallExchange, put_in_force, records, small_exchange
@@ -346,6 +346,24 @@ def test_r084_the_day_after_it_is_overdue_and_on_the_register(here: SmallExchang
         assert Attested(session, exchange.policy, exchange.now()).overdue() == ()
     at(here, "2027-02-03", 1)
     assert here.count("use.overdue", delivery) == 1
+
+
+def test_what_the_own_lead_holds_is_not_destroyed(here: SmallExchange) -> None:
+    """Under the recipient's hold nobody is asked to destroy it, nobody can say so, and it is not overdue."""
+    exchange, delivery = here.exchange, acknowledged(here)
+    exchange.use.processed("p-kent-1", delivery, SOME, via="desk")
+    assert exchange.holds.hold("g-kent", delivery, "a request under way", via="desk").changed
+    with pytest.raises(Refused, match="Your governance lead holds"):
+        exchange.use.destroyed("p-kent-1", delivery, GONE, via="desk")
+    assert asked(here, f"destroy:{delivery}", "reminder") is None
+    at(here, "2027-02-02")
+    assert here.count("use.overdue", delivery) == 0
+    with exchange.ground.store.reading() as session:
+        hold = session.exec(select(HoldRow.id)).one()
+    exchange.holds.release("g-kent", hold, via="desk")
+    at(here, "2027-02-03")
+    assert here.count("use.overdue", delivery) == 1
+    assert exchange.use.destroyed("p-kent-1", delivery, GONE, via="desk").changed
 
 
 def test_what_waits_stands_in_the_mailbox_and_in_the_senders_receipt(here: SmallExchange) -> None:
