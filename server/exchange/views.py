@@ -12,7 +12,7 @@ from sqlmodel import Session, col, select
 from server.domain import guard
 from server.domain.agreement import EVERYONE, Person, Verb
 from server.domain.decision import Act, Deed, decide
-from server.domain.delivery import VISIBLE, Status
+from server.domain.delivery import CURRENT, VISIBLE, SealedCopy, Status
 from server.domain.notice import Button, Notice
 from server.domain.retention import is_locked
 from server.domain.schedule import current_period, day_words, open_periods
@@ -125,6 +125,8 @@ class DeliveryView:
     at: datetime
     use_by: str | None
     buttons: tuple[Button, ...]
+    here: bool = True
+    """Whether the exchange still has its sealed copy."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -510,6 +512,7 @@ class Views:
             self._ground.called(consignment.member), row.recipient, name, row.status, words, consignment.rows,
             consignment.warnings, consignment.size, consignment.sha256,
             row.available_at or consignment.received_at, row.use_by, buttons,
+            row.copy_state is not SealedCopy.PURGED and row.status in CURRENT,
         )  # fmt: skip
 
     def colleagues(self, person_id: str) -> tuple[ColleagueView, ...]:

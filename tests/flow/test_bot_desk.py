@@ -210,6 +210,19 @@ async def test_a_delivery_of_others_looks_like_none(browser: httpx.AsyncClient, 
     assert theirs.text.replace(delivery, "X") == none.text.replace("D-2026-999999", "X")
 
 
+async def test_a_delivery_whose_copy_has_gone_sends_nobody_to_the_mailbox(
+    browser: httpx.AsyncClient, small: SmallExchange
+) -> None:
+    """While it is there the page says where to fetch it; once it was recalled it says that it is not there."""
+    delivery = small.arrive()
+    await signed_in(browser, small, "p-kent-1")
+    assert "fetch it with your SFTP client" in (await browser.get(f"/desk/delivery/{delivery}")).text
+    small.exchange.delivery.recall("p-essex-1", delivery, via="desk")
+    gone = (await browser.get(f"/desk/delivery/{delivery}")).text
+    assert "It is not in your mailbox any more." in gone
+    assert "fetch it" not in gone
+
+
 async def test_signing_out_ends_the_session_on_the_server(browser: httpx.AsyncClient, small: SmallExchange) -> None:
     """An old cookie opens nothing."""
     token = await signed_in(browser, small)
