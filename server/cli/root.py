@@ -19,6 +19,7 @@ from server.cli import (
     demo,
     dispose,
     doctor,
+    findings,
     hold,
     key,
     ledger,
@@ -86,6 +87,8 @@ app.add_typer(hold.app, name="hold")
 app.add_typer(clock.app, name="clock")
 app.command("dispose")(dispose.dispose)
 app.command("status")(status.status)
+app.command("findings")(findings.findings)
+app.command("reconcile")(findings.reconcile)
 app.command("doctor")(doctor.doctor)
 
 

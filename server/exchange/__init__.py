@@ -39,6 +39,7 @@ from server.exchange.keys import Keys
 from server.exchange.outbox import Outbox
 from server.exchange.pacing import Pacing
 from server.exchange.people import People
+from server.exchange.reconciliation import Reconciliation
 from server.exchange.refusals import Refusals
 from server.exchange.reminders import Reminders
 from server.exchange.renewals import Renewals
@@ -95,7 +96,7 @@ class Exchange:
         )  # fmt: skip
         self.keys = Keys(ground, self.sessions, self.revisions)
         self.people = People(ground)
-        self.anchors = Anchors(ground, self.findings)
+        self.anchors, self.reconciliation = Anchors(ground, self.findings), Reconciliation(ground, self.findings)
         self.documents = Documents(ground, self.people, self.anchors)
         self.views = Views(
             ground, self.sessions, self.uploads, self.documents, self.revisions, self.signing, self.use_forms,
@@ -186,6 +187,7 @@ class Exchange:
             "departures": self.departures.remind,
             "overdue": self.use.note_overdue,
             "anchors": self.anchors.anchor_due,
+            "reconciliation": self.reconciliation.look_due,
             "disposal": self.retention.clear_due,
             "purges": self.disposal.finish,
             "reminders": self.reminders.remind_due,

@@ -8,9 +8,10 @@ from dataclasses import dataclass
 
 from server.domain.decision import Act, Deed, decide
 from server.domain.delivery import VISIBLE, Status, move
-from server.domain.errors import Missing, SafehandError
+from server.domain.errors import Busy, Missing, SafehandError
 from server.domain.ledger import Event, Fact
 from server.domain.retention import is_locked
+from server.exchange.findings import held_back
 from server.exchange.ground import Ground
 from server.exchange.outbox_rows import pair_of
 from server.exchange.sessions import Sessions, Visitor
@@ -77,11 +78,14 @@ class Collection:
             row, consignment = pair_of(session, delivery_id)
             packets = session.get(KeyPacketRow, (consignment.id, row.recipient))
             policy, facts = self._ground.in_force_at(session).policy, self._ground.facts_at(session)
+            back = held_back(session, row.id, consignment.id)
         now = self._ground.now()
         deed = Deed(Act.READ, visitor.person.id, now, recipient=row.recipient, facts=facts)
         shown = row.status in VISIBLE and not is_locked(row.use_by, now)
         if not decide(policy, deed).permit or visitor.put_only or not shown or packets is None:
             raise Missing("There is no such delivery.")
+        if back is not None:
+            raise Busy(f"This delivery is held back. {back} Its operator and both members know.", code="HELD_BACK")
         return consignment, packets
 
     # -- ends of deliveries

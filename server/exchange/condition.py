@@ -13,6 +13,7 @@ from sqlmodel import col, select
 from server.domain.delivery import Status
 from server.domain.errors import SafehandError
 from server.exchange.ground import Ground
+from server.store.duty_tables import FindingRow
 from server.store.tables import (
     ConsignmentRow,
     DeliveryRow,
@@ -40,6 +41,7 @@ class Counts:
     suspended: int
     ledger_entries: int
     spool_free_bytes: int
+    findings: int
 
 
 class Condition:
@@ -78,6 +80,7 @@ class Condition:
                 suspended=number(SuspensionRow),
                 ledger_entries=session.exec(select(HeadRow.number).where(col(HeadRow.id) == 1)).one(),
                 spool_free_bytes=shutil.disk_usage(self._ground.data).free,
+                findings=number(FindingRow, col(FindingRow.cleared_at).is_(None)),
             )
 
     def _database(self) -> str | None:

@@ -20,6 +20,7 @@ from server.domain.schedule import clock_words, day_after, london_day, use_by
 from server.exchange.approval import APPROVAL, ask, awaits
 from server.exchange.collection import Collection
 from server.exchange.disposal import Disposal
+from server.exchange.findings import held_back
 from server.exchange.ground import Ground
 from server.exchange.outbox_rows import deliveries_of, pair_of
 from server.exchange.telling import Telling
@@ -105,9 +106,12 @@ class Deliveries:
         return list(session.exec(query).all())
 
     def repeated(self, session: Session, consignment: ConsignmentRow, recipient: str) -> DeliveryRow | None:
-        """The recipient's newest delivery of this name, if it has the same content and is current."""
+        """The recipient's newest delivery of this name, if it has the same content, is current and can be served."""
         priors = self._priors(session, consignment, recipient, one_file=False)
-        return priors[-1][0] if priors and priors[-1][1].sha256 == consignment.sha256 else None
+        if not priors or priors[-1][1].sha256 != consignment.sha256:
+            return None
+        row, old = priors[-1]
+        return row if held_back(session, row.id, old.id) is None else None
 
     def _before(self, tx: Tx, new: ConsignmentRow, row: DeliveryRow, *, one_file: bool) -> None:
         """What a new delivery means for earlier ones that have not gone: its sender's own are undone by it.

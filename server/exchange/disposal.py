@@ -16,11 +16,12 @@ from importlib.metadata import version as installed_version
 
 from sqlmodel import Session, col, select
 
-from server.domain.delivery import SealedCopy
+from server.domain.delivery import VISIBLE, SealedCopy
 from server.domain.errors import Busy, Refused
 from server.domain.ledger import Event, text_of
 from server.domain.retention import CLAUSES
 from server.exchange.certificates import Certificates
+from server.exchange.findings import held_back
 from server.exchange.ground import Ground
 from server.store import Tx
 from server.store.duty_tables import HoldRow, PurgeRow
@@ -83,6 +84,8 @@ class Disposal:
         `why` names what ends it (`server.domain.retention.CLAUSES`), `words` say it, `rule` is the retention rule.
         """
         if delivery.copy_state is not SealedCopy.KEPT or holds_on(tx.session, delivery.id):
+            return False
+        if delivery.status in VISIBLE and held_back(tx.session, delivery.id, delivery.consignment):
             return False
         consignment = tx.session.get(ConsignmentRow, delivery.consignment)
         packets = tx.session.get(KeyPacketRow, (delivery.consignment, delivery.recipient))

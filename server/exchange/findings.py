@@ -5,12 +5,16 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlmodel import col, select
+from sqlmodel import Session, col, select
 
 from server.domain.ledger import Event
 from server.exchange.ground import Ground
 from server.store import Tx
 from server.store.duty_tables import FindingRow
+
+SPOOL_MISSING, SPOOL_DAMAGED, PACKETS_MISSING = "SPOOL_MISSING", "SPOOL_DAMAGED", "PACKETS_MISSING"
+HOLDING_BACK = (SPOOL_MISSING, SPOOL_DAMAGED, PACKETS_MISSING)
+"""Findings that keep a sealed copy from being served and from being purged, until it is mended."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,3 +72,13 @@ class Findings:
         with self._ground.store.reading() as session:
             rows = session.exec(query).all()
         return tuple(FindingView(r.code, r.subject, r.words, r.at, r.permanent, r.cleared_at) for r in rows)
+
+
+def held_back(session: Session, delivery: str, consignment: str) -> str | None:
+    """Why nobody is served this sealed copy and nothing ends it, as a sentence; None when nothing is known of it."""
+    query = select(FindingRow.words).where(
+        col(FindingRow.code).in_(HOLDING_BACK),
+        col(FindingRow.subject).in_([delivery, consignment]),
+        col(FindingRow.cleared_at).is_(None),
+    )
+    return session.exec(query.order_by(col(FindingRow.id)).limit(1)).first()

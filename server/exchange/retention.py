@@ -14,13 +14,13 @@ from datetime import date, datetime
 from sqlmodel import Session, col, select
 
 from server.domain.agreement import PolicySet, RetentionRule
-from server.domain.delivery import SealedCopy
+from server.domain.delivery import VISIBLE, SealedCopy
 from server.domain.errors import SafehandError
 from server.domain.ledger import Event, text_of
 from server.domain.retention import StoredCopy, Verdict, verdict
 from server.exchange.delivery import EXCHANGE, Deliveries
 from server.exchange.disposal import holds_on
-from server.exchange.findings import Findings
+from server.exchange.findings import Findings, held_back
 from server.exchange.ground import Ground
 from server.exchange.holds import WAITS_UNDER_HOLD
 from server.exchange.outbox_rows import pair_of
@@ -133,7 +133,7 @@ class Retention:
         """Judge it again inside the transaction, and do what follows; True when its copy ended."""
         with self._ground.transaction() as tx:
             row, consignment = pair_of(tx.session, delivery_id)
-            if row.copy_state is SealedCopy.PURGED:
+            if row.copy_state is SealedCopy.PURGED or _is_held_back(tx.session, row):
                 return False
             rule = _rule(self._ground.in_force_at(tx.session).policy, consignment)
             found = verdict(_copy(row, consignment, holds_on(tx.session, row.id)), rule)
@@ -165,6 +165,11 @@ class Retention:
             if self._findings.note(tx, WAITS_UNDER_HOLD, hold, words):
                 facts = {"rule": found.rule, "due": due}
                 tx.record(Event("retention.held", EXCHANGE, (found.delivery, hold), facts))
+
+
+def _is_held_back(session: Session, row: DeliveryRow) -> bool:
+    """A damaged copy stays as it is while somebody could still be served it."""
+    return row.status in VISIBLE and held_back(session, row.id, row.consignment) is not None
 
 
 def _rule(policy: PolicySet, consignment: ConsignmentRow) -> RetentionRule | None:

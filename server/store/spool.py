@@ -6,6 +6,7 @@ Protocol (DESIGN 5): write, fsync, name it `<blob>.part`; commit the row; rename
 from __future__ import annotations
 
 import errno
+import hashlib
 import os
 import secrets
 import time
@@ -17,6 +18,8 @@ from pathlib import Path
 from server.domain.errors import Busy
 
 PART, SEALED = ".part", ".sealed"
+PIECE = 1024 * 1024
+"""Bytes read at a time when a file is compared with its row."""
 RESERVE = 8 * 1024 * 1024
 """Bytes that uploads leave free, so that the ledger, refusals and notices can still be written on a full disk."""
 NO_SPACE = "The exchange's disk is full; nothing of this file was kept. Tell the administrator, then send it again."
@@ -150,6 +153,26 @@ class Spool:
     def holds(self, blob: str) -> bool:
         """Whether any bytes of that name are there, finished or not."""
         return any((self.folder / (blob + ending)).exists() for ending in (SEALED, PART))
+
+    def sealed(self) -> tuple[str, ...]:
+        """The names of all finished files, sorted."""
+        return tuple(sorted(path.stem for path in self.folder.iterdir() if path.suffix == SEALED))
+
+    def measure(self, blob: str) -> tuple[int, str] | None:
+        """Bytes and SHA-256 of a sealed file, read in pieces; None when there is none. Raises Busy."""
+        if not self.holds(blob):
+            return None
+        fd = self.open(blob)
+        try:
+            size, digest = 0, hashlib.sha256()
+            while piece := os.read(fd, PIECE):
+                size += len(piece)
+                digest.update(piece)
+        except OSError as error:
+            raise trouble(error) from error
+        finally:
+            os.close(fd)
+        return size, digest.hexdigest()
 
     def recover(self, kept: Collection[str], gone: Collection[str], *, older_than: float = 0) -> Found:
         """Compare with the rows. `kept`: blobs with a row; `gone`: blobs whose rows say that they are purged.

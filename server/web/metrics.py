@@ -21,6 +21,7 @@ def exposition(counts: Counts) -> bytes:
         ("safehand_desk_sessions", "Signed-in browsers", counts.desk_sessions),
         ("safehand_people_suspended", "People who may not act now", counts.suspended),
         ("safehand_ledger_entries", "Entries in the ledger", counts.ledger_entries),
+        ("safehand_findings", "What somebody has to look at", counts.findings),
         ("safehand_spool_free_bytes", "Free space where the spool is, in bytes", counts.spool_free_bytes),
     ):
         Gauge(name, words, registry=registry).set(number)
