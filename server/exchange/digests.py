@@ -182,7 +182,7 @@ def _line(group: Group, items: Sequence[Item], now: datetime) -> str:
     first = items[0]
     which = first.label if len(items) == 1 else f"{len(items)}, first {first.label}"
     if first.due_at is None:
-        return f"{HEADINGS[group]}: {which}"
+        return f"{HEADINGS[group]}: {which}{f': {first.words}' if len(items) == 1 else ''}"
     by = clock_words(first.due_at, now)
     return f"{HEADINGS[group]}: {which}, {'was due' if first.due_at < now else 'by'} {by}"
 
