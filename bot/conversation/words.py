@@ -96,13 +96,14 @@ class Words:
         owes = self._exchange.status.owes(person_id)
         about = [*([f"The agreement is {review.words}"] if review else []), *([f"{owes}."] if owes else [])]
         decisions, buttons = self._to_decide(person_id)
+        uses, more = self._to_use(person_id)
         received = [view for view in views.received(person_id) if view.status in _WAITING]
         sent = [view for view in views.sent_deliveries(person_id) if view.status in _UNDER_WAY]
-        lines = [*about, *decisions]
+        lines = [*about, *decisions, *uses]
         lines += _lines("For you", received, lambda view: f"from {view.sender_name}")
         lines += _lines("Sent", sent, lambda view: f"to {view.recipient_name}")
-        if received or sent or decisions:
-            return Reply("\n".join(lines), buttons=buttons)
+        if received or sent or decisions or uses:
+            return Reply("\n".join(lines), buttons=(*buttons, *more))
         nothing = "Nothing waits for you, and everything you sent is acknowledged."
         return Reply("\n".join([*about, nothing]), "info" if about else "good")
 
@@ -123,6 +124,14 @@ class Words:
                 buttons += _named(mine)
         shown = [*lines[:SHOWN], *([f"and {len(lines) - SHOWN} more"] if len(lines) > SHOWN else [])]
         return (["To decide:", *shown] if lines else []), tuple(buttons[: 2 * ANSWERED])
+
+    def _to_use(self, person_id: str) -> tuple[list[str], tuple[Button, ...]]:
+        """What was acknowledged and waits to be used, or to be destroyed, with a button for each."""
+        found = self._exchange.use_forms.waiting(person_id)
+        lines = [f"{words} ({'what was in it' if step == 'processed' else 'to destroy'})" for _, step, words in found]
+        buttons = [Button(step, f"{step.capitalize()} {subject}", subject) for subject, step, _ in found[:ANSWERED]]
+        shown = [*lines[:SHOWN], *([f"and {len(lines) - SHOWN} more"] if len(lines) > SHOWN else [])]
+        return (["To use and destroy:", *shown] if lines else []), tuple(buttons)
 
     def _as_person(self, account: Account, answer: Callable[[str], Reply]) -> Reply:
         person_id = self.who(account)

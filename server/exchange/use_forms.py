@@ -111,6 +111,18 @@ class UseForms:
         held = [*self._open(person, "processed"), *self._open(person, "destroyed")]
         return tuple((*key, self._titled(*key), len(rows)) for key, rows in grouped(held).items())
 
+    def waiting(self, person_id: str) -> tuple[tuple[str, str, str], ...]:
+        """(subject, step, words) of each form that is open to this person: one for a month of several deliveries."""
+        known = self._ground.policy.person(person_id)
+        if known is None or known.member in self._ground.facts.left:
+            return ()
+        person = self._ground.person(person_id)
+        return tuple(
+            (_subject(rows), step, f"{self._titled(*key)}: {', '.join(one[0].id for one in rows)}")
+            for step in ("destroyed", "processed")
+            for key, rows in grouped(self._open(person, step)).items()
+        )
+
     def _open(self, person: Person, step: str) -> list[Held]:
         """What this person may say this of now."""
         with self._ground.store.reading() as session:
@@ -319,6 +331,11 @@ def _notes(asked: Asked) -> dict[str, str]:
                    f"{', '.join(_ids(asked.colleagues)) or 'nobody'}",
         "destroyed": "Write yes when it is done. You attest for your organisation, as far as you can know.",
     }  # fmt: skip
+
+
+def _subject(rows: list[Held]) -> str:
+    """What a button names: the delivery, or the month of several."""
+    return rows[0][0].id if len(rows) == 1 else f"{rows[0][1].exchange}-{rows[0][1].period}"
 
 
 def _records(number: int) -> str:

@@ -9,11 +9,11 @@ import httpx
 import pytest
 
 from bot.app import compose
-from bot.conversation import Buttons, Form, Reply
+from bot.conversation import Account, Buttons, Form, Reply, Words
 from server.domain.delivery import Use
 from server.web import web_app
 from tests.conftest import MakeGpgPerson, MakeSshKey
-from tests.flow.test_use import acknowledged, row_of, said_of
+from tests.flow.test_use import SOME, acknowledged, row_of, said_of
 from tests.small_exchange import TEMPLATES, SmallExchange, small_exchange
 
 GROUP = "post16-destinations-2026-11"
@@ -125,3 +125,17 @@ def test_in_chat_a_stale_button_says_who_was_first(here: SmallExchange) -> None:
     early = buttons.press("p-kent-2", "countersign", delivery, via="slack")
     assert isinstance(early, Reply)
     assert "Only a governance lead" in early.text
+
+
+def test_chat_says_what_waits_to_be_used(here: SmallExchange) -> None:
+    """`/safehand status`: a month of several is one line and one button, and a single one has its own."""
+    found = [acknowledged(here) for _ in range(3)]
+    account = Account("slack", "T1", "U1")
+    here.exchange.people.link_chat("slack", "T1", "U1", here.code("p-kent-1"))
+    words = Words(here.exchange)
+    told = words.say(account, "status")
+    assert [(b.verb, b.subject) for b in told.buttons] == [("processed", GROUP)]
+    here.exchange.use.processed("p-kent-1", found[0], SOME, via="slack")
+    told = words.say(account, "status")
+    assert [(b.verb, b.subject) for b in told.buttons] == [("destroyed", found[0]), ("processed", GROUP)]
+    assert f"{found[1]}, {found[2]} (what was in it)" in told.text
