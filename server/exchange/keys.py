@@ -24,6 +24,7 @@ from server.exchange.proposed_keys import OPEN, is_gpg
 from server.exchange.revisions import EXCHANGE, Revisions
 from server.exchange.sessions import Sessions, Visitor, fingerprint
 from server.policy.edit import PersonKeys, with_new_key, with_version
+from server.policy.lint import PolicyRefused
 from server.policy.problem import PolicyInvalid
 from server.policy.public_keys import SSH_TYPES, ssh_objection
 from server.seal.armour import public_key
@@ -148,7 +149,12 @@ class Keys:
             tx.record(Event("key.proposed", actor, (proposal,), {**facts, "person": key.person}))
             linked.append(proposal)
 
-        self._revisions.propose_key(key.person, self._files_with(key), link)
+        try:
+            self._revisions.propose_key(key.person, self._files_with(key), link)
+        except (PolicyInvalid, PolicyRefused):
+            raise Refused(
+                "The policy would not hold with this key: give it to your administrator instead.", code="NOT_TAKEN"
+            ) from None
         return linked[0]
 
     def _files_with(self, key: KeyProposalRow) -> dict[str, str]:
@@ -186,9 +192,12 @@ class Keys:
         if not self._revisions.complete(proposal):
             self._looked[proposal] = seen
             return False
-        self._revisions.apply(proposal, by=EXCHANGE)
-        self._looked.pop(proposal, None)
-        return self.tend() > 0
+        try:
+            self._revisions.apply(proposal, by=EXCHANGE)
+        except Refused:  # it lost its quorum at this very moment, or another change came first: looked at again then
+            self._looked[proposal] = seen
+            return False
+        return True
 
     def _propose_again(self, row: KeyProposalRow) -> bool:
         """On what is in force now; closed if that has the key by now, has not the person, or cannot take it."""
@@ -201,7 +210,7 @@ class Keys:
             self._ask(row, actor=EXCHANGE, facts={"fingerprint": row.fingerprint, "instead_of": row.proposal or ""})
         except Busy:
             raise
-        except (SafehandError, PolicyInvalid):
+        except SafehandError:
             return self._close(row, "withdrawn")
         return True
 

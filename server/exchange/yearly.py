@@ -104,7 +104,9 @@ class Yearly:
     def forms(self, person: Person) -> tuple[Paper, ...]:
         """Texts to tick, for who may give them: those that do not count today, or for a month only."""
         now = self._ground.now()
-        views = [view for view in self._table(person) if view.member == person.member and view.buttons]
+        if not self._ground.policy.may(person, "attest.yearly"):
+            return ()
+        views = [view for view in self._table(person, (person.member,)) if view.buttons]
         return tuple(
             Paper.of(f"yearly-{view.kind}.txt", form_text(KIND[view.kind], view.words).encode(), now) for view in views
         )
@@ -152,13 +154,13 @@ class Yearly:
 
     # -- inside
 
-    def _table(self, person: Person | None) -> tuple[YearlyView, ...]:
+    def _table(self, person: Person | None, members: tuple[str, ...] | None = None) -> tuple[YearlyView, ...]:
         today, policy = london_day(self._ground.now()), self._ground.policy
         with self._ground.store.reading() as session:
             newest = _newest(session)
             return tuple(
                 self._view(policy, one, newest.get((one.member, one.kind)), person, today)
-                for one in self._standings(session, self._here(session))
+                for one in self._standings(session, members or self._here(session))
             )
 
     def _view(
