@@ -37,6 +37,7 @@ WHAT: Mapping[Kind, str] = {
 PARTS: Mapping[Kind, str] = {"system": "disposal", "recipient": "attestation"}
 """Under which name the kind's own facts stand in the document."""
 ISSUED = "certificate.issued"
+_AT_A_TIME = 500
 _FORMS = ("document", "document_signature", "page", "page_signature")
 _FILE = re.compile(r"(?P<id>[SR]-\d{4}-\d{6,})_(?P<delivery>D-\d{4}-\d{6,})(?P<ending>\.(?:json|html)(?:\.asc)?)")
 ENDINGS: Mapping[str, str] = dict(zip((".json", ".json.asc", ".html", ".html.asc"), _FORMS, strict=True))
@@ -83,6 +84,8 @@ class Certificates:
 
     def __init__(self, ground: Ground) -> None:
         self._ground = ground
+        self._sizes: dict[str, tuple[int, ...]] = {}
+        """Bytes of each certificate's four files; they never change."""
 
     def issue(self, tx: Tx, *, kind: Kind, delivery: DeliveryRow, document: Mapping[str, object]) -> str:
         """The id of the new certificate. `document`: the kind's own facts, as JSON can say them.
@@ -211,16 +214,21 @@ class Certificates:
 
     def files(self, member: str) -> tuple[CertificateFile, ...]:
         """The four files of each certificate of the member, without their texts: those may be many."""
-        lengths = [func.length(getattr(CertificateRow, form)) for form in _FORMS]
-        query = sql_select(col(CertificateRow.id), *lengths)
         with self._ground.store.reading() as session:
             views = self.of_member(session, member)
-            sizes = {row[0]: tuple(row)[1:] for row in session.connection().execute(query)}
+            self._measure(session, [view.id for view in views if view.id not in self._sizes])
         return tuple(
             CertificateFile(view, ending, size)
             for view in views
-            for ending, size in zip(ENDINGS, sizes[view.id], strict=True)
+            for ending, size in zip(ENDINGS, self._sizes[view.id], strict=True)
         )
+
+    def _measure(self, session: Session, names: list[str]) -> None:
+        """The texts are ASCII: as many bytes as characters."""
+        lengths = [func.length(getattr(CertificateRow, form)) for form in _FORMS]
+        for some in (names[start : start + _AT_A_TIME] for start in range(0, len(names), _AT_A_TIME)):
+            query = sql_select(col(CertificateRow.id), *lengths).where(col(CertificateRow.id).in_(some))
+            self._sizes |= {row[0]: tuple(row)[1:] for row in session.connection().execute(query)}
 
 
 def _sha256(text: str) -> str:

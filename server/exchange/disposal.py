@@ -35,7 +35,7 @@ METHOD = (
     "key, and plaintext was never persisted. Nothing is claimed about overwriting."
 )
 DATABASES: Mapping[bool, str] = {
-    True: "SQLite with secure_delete: the row's bytes were zeroed, and the write-ahead file was emptied.",
+    True: "SQLite with secure_delete: a deleted row's bytes are zeroed, and the write-ahead file is truncated.",
     False: "PostgreSQL: the row is deleted; its bytes stay in the table until VACUUM, and in archived logs.",
 }
 """What deleting means, by whether it is SQLite."""

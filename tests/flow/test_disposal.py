@@ -116,7 +116,7 @@ def test_an_acknowledged_copy_goes_after_seven_days_with_one_certificate(here: S
 
 
 @both
-def test_what_nobody_collected_goes_when_its_use_by_day_is_over(here: SmallExchange) -> None:
+def test_r081_what_nobody_collected_goes_when_its_use_by_day_is_over(here: SmallExchange) -> None:
     """To the end of that day in London it can be fetched; after it both members read that its time is over."""
     delivery = here.arrive()
     at(here, 2027, 2, 1, 23, 59)
@@ -198,7 +198,7 @@ def test_a_file_that_is_held_for_ever_ends_when_its_time_is_over(here: SmallExch
 
 
 @both
-def test_r081_a_hold_beats_every_purge_and_only_a_person_ends_it(here: SmallExchange) -> None:
+def test_a_hold_beats_every_purge_and_only_a_person_ends_it(here: SmallExchange) -> None:
     """Nothing goes; that its time had come is written down once a hold; after the last release it goes at once."""
     delivery = here.arrive()
     holds = here.exchange.holds
