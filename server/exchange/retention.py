@@ -11,13 +11,15 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import date, datetime
 
+from sqlalchemy import ColumnElement
 from sqlmodel import Session, col, select
 
 from server.domain.agreement import PolicySet, RetentionRule
-from server.domain.delivery import VISIBLE, SealedCopy
+from server.domain.delivery import VISIBLE, SealedCopy, Status
 from server.domain.errors import SafehandError
 from server.domain.ledger import Event, text_of
 from server.domain.retention import StoredCopy, Verdict, verdict
+from server.domain.schedule import london_day
 from server.exchange.delivery import EXCHANGE, Deliveries
 from server.exchange.disposal import holds_on
 from server.exchange.findings import Findings, held_back
@@ -47,6 +49,8 @@ class Retention:
     def __init__(self, ground: Ground, deliveries: Deliveries, findings: Findings) -> None:
         self._ground, self._deliveries, self._findings = ground, deliveries, findings
         self._looked: datetime | None = None
+        self._whole: tuple[str, date] | None = None
+        """The revision and the day in London for which every copy was looked at."""
         self._stuck: dict[str, float] = {}
 
     def verdicts(self) -> tuple[Verdict, ...]:
@@ -56,22 +60,27 @@ class Retention:
         return tuple(sorted(found, key=lambda v: (v.goes_at is None, v.goes_at or self._ground.now(), v.delivery)))
 
     def clear_due(self) -> int:
-        """Look once in each minute of the exchange's clock; how many copies ended."""
+        """Look once in each minute of the exchange's clock; how many copies ended.
+
+        At every copy once a day and revision; in between only at those that may go on any minute.
+        """
         now = self._ground.now()
         minute = now.replace(second=0, microsecond=0)
         if self._looked == minute:
             return 0
         with self._ground.store.reading() as session:
-            found = self._judged(session)
+            whole = (self._ground.in_force_at(session).revision, london_day(now))
+            found = self._judged(session, None if whole != self._whole else _may_go(now))
             noted = self._noted(session)
-        self._forget_gone(noted, {each.delivery for each in found})
+        if whole != self._whole:
+            self._forget_gone(noted, {each.delivery for each in found})
         real, done = time.monotonic(), 0
         for each in found:
             if self._needs_a_look(each, noted, now) and self._stuck.get(each.delivery, 0) <= real:
                 self._stuck[each.delivery] = real + _STUCK_SECONDS
                 done += self._settle(each.delivery, EXCHANGE)
                 del self._stuck[each.delivery]
-        self._looked = minute
+        self._looked, self._whole = minute, whole
         return done
 
     def dispose(self, *, by: str) -> Disposed:
@@ -83,8 +92,11 @@ class Retention:
                 continue
             expected.append(each.delivery)
             try:
-                if self._settle(each.delivery, by):
+                why = None if self._settle(each.delivery, by) else self._why_not(each.delivery)
+                if why is None:
                     done.append(each.delivery)
+                else:
+                    failed.append((each.delivery, why))
             except (SafehandError, OSError) as error:
                 why = error.sentence if isinstance(error, SafehandError) else "the disk says no"
                 failed.append((each.delivery, why))
@@ -92,13 +104,23 @@ class Retention:
 
     # -- inside
 
-    def _judged(self, session: Session) -> list[Verdict]:
+    def _why_not(self, delivery_id: str) -> str | None:
+        """Why it did not go; None when another process was quicker."""
+        with self._ground.store.reading() as session:
+            row, consignment = pair_of(session, delivery_id)
+            if row.copy_state is SealedCopy.PURGED:
+                return None
+            return held_back(session, row.id, consignment.id) or "A legal hold was placed meanwhile."
+
+    def _judged(self, session: Session, only: ColumnElement[bool] | None = None) -> list[Verdict]:
         policy = self._ground.in_force_at(session).policy
         query = (
             select(DeliveryRow, ConsignmentRow)
             .join(ConsignmentRow, col(DeliveryRow.consignment) == col(ConsignmentRow.id))
             .where(col(DeliveryRow.copy_state).in_([SealedCopy.KEPT, SealedCopy.HELD]))
         )
+        if only is not None:
+            query = query.where(only)
         holds: dict[str, list[str]] = {}
         standing = select(HoldRow).where(col(HoldRow.released_at).is_(None)).order_by(col(HoldRow.id))
         for hold in session.exec(standing).all():
@@ -170,6 +192,13 @@ class Retention:
 def _is_held_back(session: Session, row: DeliveryRow) -> bool:
     """A damaged copy stays as it is while somebody could still be served it."""
     return row.status in VISIBLE and held_back(session, row.id, row.consignment) is not None
+
+
+def _may_go(now: datetime) -> ColumnElement[bool]:
+    """What can end between two looks at everything: its use-by day is over, or a grace is running."""
+    ended = (Status.ACKNOWLEDGED, Status.REJECTED, Status.SUPERSEDED, Status.RECALLED)
+    over = col(DeliveryRow.use_by) < london_day(now).isoformat()
+    return over | col(DeliveryRow.status).in_([status.value for status in ended])
 
 
 def _rule(policy: PolicySet, consignment: ConsignmentRow) -> RetentionRule | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+from io import BytesIO
 from pathlib import Path
 
 from server.domain.errors import Refused
@@ -19,11 +20,11 @@ def require_signature(content: bytes, signature: bytes, armored: str) -> str:
     with tempfile.TemporaryDirectory(prefix="sh-v-") as home:
         gpg = Gpg(Path(home))
         wanted = _imported(gpg, armored)
-        detached = Path(home) / "signature"
-        detached.write_bytes(signature)
+        signed = Path(home) / "signed"  # by its path: a gpg that ends early would break a pipe
+        signed.write_bytes(content)
         run = gpg.one_run()
         with run.within(_SECONDS):
-            found = run.verify_data(str(detached), content)
+            found = run.verify_file(BytesIO(signature), data_filename=str(signed))
     if found.valid and found.returncode == 0 and found.pubkey_fingerprint == wanted and len(found.sig_info) == 1:
         return wanted
     raise Refused(_why(str(found.status or ""), str(found.key_id or "")), code="SIGNATURE")
