@@ -26,7 +26,7 @@ _numbers = itertools.count(1)
 
 @pytest.fixture(scope="module")
 def small(gpg_person: MakeGpgPerson, ssh_key: MakeSshKey) -> Iterator[SmallExchange]:
-    with small_exchange(gpg_person, ssh_key) as made:
+    with small_exchange(gpg_person, ssh_key, messages=50) as made:
         yield made
 
 
@@ -170,7 +170,7 @@ def with_stale_signatures(small: SmallExchange, gpg_person: MakeGpgPerson) -> st
 @pytest.fixture
 def stale(gpg_person: MakeGpgPerson, ssh_key: MakeSshKey) -> Iterator[tuple[SmallExchange, str]]:
     """An exchange in which Kent has to sign anew, and the hash that it signs."""
-    with small_exchange(gpg_person, ssh_key) as made:
+    with small_exchange(gpg_person, ssh_key, messages=50) as made:
         yield made, with_stale_signatures(made, gpg_person)
 
 

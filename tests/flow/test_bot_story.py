@@ -211,7 +211,7 @@ FRONTS = {"desk": the_desk, "slack": the_slack}
 
 @pytest.fixture(scope="module")
 def small(gpg_person: MakeGpgPerson, ssh_key: MakeSshKey) -> Iterator[SmallExchange]:
-    with small_exchange(gpg_person, ssh_key) as made:
+    with small_exchange(gpg_person, ssh_key, messages=50) as made:
         yield made
 
 
