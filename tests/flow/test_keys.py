@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -12,18 +13,20 @@ from bot.conversation import Buttons, Form, Reply
 from server.domain.audience import Hat
 from server.domain.errors import Forbidden, Refused
 from server.domain.schedule import london_day
+from server.exchange import Exchange
 from server.exchange.asking import ProposalView
 from server.exchange.views import NoticeView
 from server.policy.edit import PersonKeys, with_keys
 from tests.conftest import GpgPerson, MakeGpgPerson, MakeSshKey
-from tests.small_exchange import SmallExchange, policy_files, put_in_force, records, small_exchange
+from tests.small_exchange import TEMPLATES, SmallExchange, policy_files, put_in_force, records, small_exchange
 
 PLACE = "post16-destinations/2026-11/kent"
 
 
 @pytest.fixture
-def here(gpg_person: MakeGpgPerson, ssh_key: MakeSshKey) -> Iterator[SmallExchange]:
-    with small_exchange(gpg_person, ssh_key) as made:
+def here(request: pytest.FixtureRequest, gpg_person: MakeGpgPerson, ssh_key: MakeSshKey) -> Iterator[SmallExchange]:
+    url = request.getfixturevalue("pg_url") if getattr(request, "param", "") == "postgresql" else ""
+    with small_exchange(gpg_person, ssh_key, url) as made:
         yield made
 
 
@@ -185,6 +188,35 @@ def test_when_another_change_comes_first_the_key_is_asked_for_again(
     approve(here, second, "g-kent", "g-essex")
     assert key.fingerprint in fingerprints(here)
     assert here.exchange.policy.person_by_id["u-auditor-1"].name == "F. Firth"
+
+
+@pytest.mark.parametrize("here", ["sqlite", "postgresql"], indirect=True)
+def test_two_processes_propose_an_overtaken_key_again_once(here: SmallExchange, gpg_person: MakeGpgPerson) -> None:
+    """There is one proposal that says whose key it is, and none that could be approved without having checked it."""
+    drop(here, gpg_person("kent-next").armored)
+    files = policy_files(here.keys, gpg_person)
+    files["people.yaml"] = files["people.yaml"].replace("name: F. Fir", "name: F. Firth", 1)
+    put_in_force(here.exchange, files)
+    ground = here.exchange.ground
+    other = Exchange.open(ground.data, database_url=ground.store.url, templates=TEMPLATES)
+    try:
+        ready = threading.Barrier(2)
+
+        def tending(exchange: Exchange) -> None:
+            ready.wait()
+            for _ in range(5):
+                exchange.keys.tend()
+
+        both = [threading.Thread(target=tending, args=(exchange,)) for exchange in (here.exchange, other)]
+        for thread in both:
+            thread.start()
+        for thread in both:
+            thread.join(120)
+    finally:
+        other.ground.store.close()
+    waiting = [view for view in here.exchange.revisions.every() if view.status == "open"]
+    assert [bool(view.key) for view in waiting] == [True]
+    assert [view.status for view in here.exchange.keys.every()] == ["open"]
 
 
 def test_a_quorum_that_a_crash_left_is_applied_at_the_next_look(here: SmallExchange, gpg_person: MakeGpgPerson) -> None:
