@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from server.cli.guards import running_server
 from server.cli.opening import Data, is_demo, opened, settings_for
 from server.domain.errors import Refused
 from server.domain.schedule import LONDON, in_words
@@ -42,5 +43,5 @@ def set_(
     if not is_demo(settings.data):
         raise Refused("Only a demo's clock can be moved; this data folder is not one of `safehand demo`.")
     with opened(settings) as exchange:
-        exchange.clock.set(moment)
+        exchange.clock.set(moment, running=running_server(settings.data) or None)
     typer.echo(f"The exchange's clock says {in_words(moment)}.")

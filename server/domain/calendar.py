@@ -68,6 +68,14 @@ def working_days_after(calendar: Calendar, day: date, count: int) -> date:
     return day
 
 
+def working_days_before(calendar: Calendar, day: date, count: int) -> date:
+    """The `count`-th working day before `day`, which counts for nothing itself; for 0 the last one on or before it."""
+    day = working_until(calendar, day) if count == 0 else day
+    for _ in range(count):
+        day = working_until(calendar, day - DAY)
+    return day
+
+
 def last_of_month(first: date) -> date:
     """The last day of the month that begins on `first`."""
     return add_months(first, 1) - DAY

@@ -32,10 +32,13 @@ from server.exchange.disposal import Disposal
 from server.exchange.documents import Documents
 from server.exchange.evidence import Evidence
 from server.exchange.findings import Findings
+from server.exchange.fulfilment import Fulfilment
 from server.exchange.ground import Ground
 from server.exchange.holds import Holds
 from server.exchange.intake import Intake
 from server.exchange.keys import Keys
+from server.exchange.nil_returns import NilReturns
+from server.exchange.obligations import Obligations
 from server.exchange.outbox import Outbox
 from server.exchange.pacing import Pacing
 from server.exchange.people import People
@@ -51,6 +54,7 @@ from server.exchange.signing import Signing
 from server.exchange.status import Status
 from server.exchange.telling import Telling
 from server.exchange.uploads import Uploads
+from server.exchange.uptime import Uptime
 from server.exchange.use import UseOfCopies
 from server.exchange.use_chase import UseChase
 from server.exchange.use_forms import UseForms
@@ -76,13 +80,18 @@ class Exchange:
         telling, self.disposal = Telling(ground), Disposal(ground, self.certificates)
         disposal = self.disposal
         self.collection = Collection(ground, self.sessions, telling)
-        self.delivery = Deliveries(ground, telling, disposal, self.collection)
+        fulfilment = Fulfilment(ground)
+        nil_returns = NilReturns(ground, fulfilment)
+        self.uptime, self.obligations = Uptime(ground), Obligations(ground, fulfilment, nil_returns)
+        self.delivery = Deliveries(ground, telling, disposal, self.collection, fulfilment)
         dispatch, self.uploads = Dispatch(ground, self.delivery), Uploads()
         refusals = Refusals(ground)
-        self.intake = Intake(ground, self.sessions, self.delivery, disposal, refusals, dispatch, self.uploads)
+        self.intake = Intake(
+            ground, self.sessions, self.delivery, disposal, refusals, dispatch, self.uploads, nil_returns
+        )
         self._refusals = refusals
         self.amendments = Amendments(ground, self.sessions, self.delivery, disposal, dispatch, refusals, self.uploads)
-        self.acknowledgement = Acknowledgements(ground, telling)
+        self.acknowledgement = Acknowledgements(ground, telling, fulfilment)
         self.ad_hoc = AdHoc(ground, self.delivery)
         self.revisions, self.signing = Revisions(ground), Signing(ground)
         self.corrections, self.yearly = Corrections(ground), Yearly(ground)
@@ -111,6 +120,7 @@ class Exchange:
         self.condition = Condition(ground)
         self.coverage, self.status = Coverage(ground), Status(ground, self.yearly)
         self.chased: tuple[Chased, ...] = (
+            self.obligations,
             AcknowledgementChase(ground),
             UseChase(ground),
             self.holds,
@@ -176,6 +186,9 @@ class Exchange:
     def duties(self) -> dict[str, Callable[[], object]]:
         """What is looked at every second, each by itself: one that fails does not stop the others."""
         return {
+            "heartbeat": self.uptime.beat,
+            "obligations": self.obligations.make,
+            "obligations-due": self.obligations.close_due,
             "release": self.delivery.release_due,
             "collections": self.collection.settle_owed,
             "uploads": self.intake.give_up,

@@ -12,6 +12,7 @@ from server.domain.errors import Forbidden, Missing, Refused
 from server.domain.ledger import Event, Fact
 from server.domain.schedule import clock_words
 from server.exchange.delivery import Outcome
+from server.exchange.fulfilment import Fulfilment
 from server.exchange.ground import Ground
 from server.exchange.telling import Telling
 from server.store import Tx
@@ -21,8 +22,8 @@ from server.store.tables import ConsignmentRow, DeliveryRow
 class Acknowledgements:
     """Acknowledge, query, reject: for data managers of the recipient."""
 
-    def __init__(self, ground: Ground, telling: Telling) -> None:
-        self._ground, self._telling = ground, telling
+    def __init__(self, ground: Ground, telling: Telling, fulfilment: Fulfilment) -> None:
+        self._ground, self._telling, self._fulfilment = ground, telling, fulfilment
 
     def acknowledge(self, person_id: str, delivery_id: str, *, via: str) -> Outcome:
         """Raises Refused before anybody of the member has collected it, and for one that was recalled or replaced."""
@@ -78,6 +79,8 @@ class Acknowledgements:
                 f"delivery.{kind}",
                 {"via": via, "reason": guard.short_hash(tidy.encode())},
             )
+            at = (consignment.exchange, consignment.period, consignment.member)
+            self._fulfilment.touch(tx, *at, (row.recipient,))
         word = "Your question" if kind == "queried" else "Your rejection"
         return Outcome(f"{word} of {delivery_id} is with {self._sender(consignment)}.", changed=True)
 

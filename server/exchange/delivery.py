@@ -21,6 +21,7 @@ from server.exchange.approval import APPROVAL, ask, awaits
 from server.exchange.collection import Collection
 from server.exchange.disposal import Disposal
 from server.exchange.findings import held_back
+from server.exchange.fulfilment import Fulfilment
 from server.exchange.ground import Ground
 from server.exchange.outbox_rows import deliveries_of, pair_of
 from server.exchange.telling import Telling
@@ -46,8 +47,11 @@ class Outcome:
 class Deliveries:
     """Every move of a delivery but the acknowledgement."""
 
-    def __init__(self, ground: Ground, telling: Telling, disposal: Disposal, collection: Collection) -> None:
+    def __init__(
+        self, ground: Ground, telling: Telling, disposal: Disposal, collection: Collection, fulfilment: Fulfilment
+    ) -> None:
         self._ground, self._telling, self._disposal, self._collection = ground, telling, disposal, collection
+        self._fulfilment = fulfilment
         self._stuck: dict[str, float] = {}
 
     # -- sending (inside the caller's transaction)
@@ -79,6 +83,7 @@ class Deliveries:
         }  # fmt: skip
         ids = (consignment.id, *(row.id for row in rows))
         about = tx.record(Event("consignment.sealed", consignment.person, ids, facts))
+        self._answer(tx, consignment, *(row.recipient for row in rows))
         if not consignment.hold and consignment.release_at <= tx.now:
             for row in rows:
                 self._release(tx, row, consignment)
@@ -207,6 +212,11 @@ class Deliveries:
         for prior, old in self._priors(tx.session, consignment, row.recipient, one_file=one_file):
             if prior.status not in UNRELEASED or prior.id < row.id:
                 self._end(tx, prior, old, Status.SUPERSEDED, actor=consignment.person, by=row.id)
+        self._answer(tx, consignment, row.recipient)
+
+    def _answer(self, tx: Tx, consignment: ConsignmentRow, *recipients: str) -> None:
+        """What its sender owes these recipients is answered, or open again."""
+        self._fulfilment.touch(tx, consignment.exchange, consignment.period, consignment.member, recipients)
 
     def _decision(self, tx: Tx, row: DeliveryRow, consignment: ConsignmentRow) -> Decision:
         """Whether the policy in force still lets these two members share this.
@@ -244,6 +254,8 @@ class Deliveries:
         row.ended_at, row.superseded_by = tx.now, by
         tx.session.add(row)
         about = tx.record(Event(f"delivery.{status}", actor, (row.id, consignment.id), {"by": by, "seen": seen}))
+        if status is Status.RECALLED:
+            self._answer(tx, consignment, row.recipient)
         if status is Status.RECALLED or not seen:
             self._disposal.drop(tx, row, actor=actor, why=why or status.value)
         if seen:

@@ -19,6 +19,7 @@ from server.exchange.delivery import Deliveries
 from server.exchange.dispatch import Dispatch
 from server.exchange.disposal import Disposal
 from server.exchange.ground import Ground, InForce
+from server.exchange.nil_returns import NilReturns
 from server.exchange.outbox_rows import latest
 from server.exchange.quality import Quality
 from server.exchange.refusals import Refusals
@@ -54,10 +55,11 @@ class Intake:
         refusals: Refusals,
         dispatch: Dispatch,
         uploads: Uploads,
+        nil_returns: NilReturns,
     ) -> None:
         self._ground, self._sessions, self._deliveries = ground, sessions, deliveries
         self._disposal, self._refusals, self._dispatch, self._uploads = disposal, refusals, dispatch, uploads
-        self._small = SmallFiles(ground, sessions, deliveries, refusals)
+        self._small = SmallFiles(ground, sessions, deliveries, refusals, nil_returns)
         self.resume_seconds = 300.0
 
     # -- open

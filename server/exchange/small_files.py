@@ -4,25 +4,22 @@ from __future__ import annotations
 
 import re
 
-from sqlmodel import select
-
 from server.domain import guard
 from server.domain.agreement import PolicySet
 from server.domain.decision import Facts, Question, decide
 from server.domain.delivery import Status
 from server.domain.errors import Refused
-from server.domain.ledger import Event
 from server.domain.schedule import clock_words
 from server.exchange.address import Address
 from server.exchange.arrivals import Small
 from server.exchange.delivery import Deliveries
 from server.exchange.ground import Ground
+from server.exchange.nil_returns import Nil, NilReturns
 from server.exchange.outbox_rows import checksum_of, deliveries_of, latest
 from server.exchange.refusals import Refusals
 from server.exchange.sessions import Sessions, Visitor
-from server.exchange.telling import period_words
 from server.store import Tx
-from server.store.tables import ChecksumRow, ConsignmentRow, NilRow
+from server.store.tables import ChecksumRow, ConsignmentRow
 
 _CHECKSUM = re.compile(rb"\s*\\?([0-9a-fA-F]{64})(?:\s|$)")
 
@@ -30,8 +27,11 @@ _CHECKSUM = re.compile(rb"\s*\\?([0-9a-fA-F]{64})(?:\s|$)")
 class SmallFiles:
     """Acts on a small file when the client closes it."""
 
-    def __init__(self, ground: Ground, sessions: Sessions, deliveries: Deliveries, refusals: Refusals) -> None:
+    def __init__(
+        self, ground: Ground, sessions: Sessions, deliveries: Deliveries, refusals: Refusals, nil_returns: NilReturns
+    ) -> None:
         self._ground, self._sessions, self._deliveries, self._refusals = ground, sessions, deliveries, refusals
+        self._nil_returns = nil_returns
 
     def close(self, small: Small) -> str:
         if small.failed is not None:
@@ -70,41 +70,14 @@ class SmallFiles:
         address, visitor = small.address, small.visitor
         if bytes(small.content).strip():
             raise Refused("A nil return is an empty file; this one has content.", code="NIL_NOT_EMPTY")
-        if address.exchange.nil_return == "refused" or address.exchange.obligation == "ad_hoc":
-            raise Refused(f"{address.exchange.called} takes no nil returns.", code="NIL_REFUSED")
         with self._ground.transaction() as tx:
-            permitted_to = self._permitted_at(tx, visitor, address)
-            recipients = ",".join(permitted_to)
-            query = select(NilRow).where(
-                NilRow.member == visitor.member.id, NilRow.exchange == address.exchange.id,
-                NilRow.period == str(address.period), NilRow.recipients == recipients,
+            to = self._permitted_at(tx, visitor, address)
+            nil = Nil(
+                visitor.person, address.exchange, str(address.period), to, "sftp", address.folder, small.name
             )  # fmt: skip
-            row = tx.session.exec(query).first()
-            if row is not None:
-                row.tidied = False
-                tx.session.add(row)
-                return f"This nil return was already received at {clock_words(row.at, tx.now)}."
-            row = NilRow(
-                person=visitor.person.id, member=visitor.member.id, exchange=address.exchange.id,
-                period=str(address.period), recipients=recipients, folder=address.folder, name=small.name, at=tx.now,
-            )  # fmt: skip
-            tx.session.add(row)
-            facts = {"exchange": row.exchange, "period": row.period, "recipients": recipients}
-            about = tx.record(Event("nil.received", visitor.person.id, (), facts))
-            told = {
-                "sender": visitor.member.called,
-                "title": address.exchange.called,
-                "period": period_words(row.period),
-            }
-            for recipient in permitted_to:
-                for person in self._ground.policy.people_of(recipient, "data_manager"):
-                    thread = f"nil:{row.member}:{row.exchange}:{row.period}"
-                    tx.notify(
-                        self._ground.notices.notice(
-                            "nil", person=person.id, member=recipient, thread=thread, facts=told
-                        ),
-                        about=about,
-                    )
+            earlier = self._nil_returns.say(tx, nil)
+            if earlier is not None:
+                return f"This nil return was already received at {clock_words(earlier.at, tx.now)}."
         return "Nil return received: nothing to send this period."
 
     def _take_checksum(self, small: Small) -> str:
