@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+from server.domain.notice import Notice
 from server.exchange import Exchange
 from server.exchange.sessions import Visitor, fingerprint
 from server.policy.edit import PersonKeys, with_keys
@@ -80,6 +81,11 @@ class SmallExchange:
         served = reading.read(0, reading.size)
         reading.served(0, len(served))
         reading.close(by_client=True)
+
+    def told(self, person: str) -> list[Notice]:
+        """The person's notices, newest first, without the day's digest."""
+        notices = (view.notice for view in self.exchange.views.notices(person))
+        return [notice for notice in notices if notice.kind != "digest"]
 
     def kinds(self) -> list[str]:
         """The kinds of all ledger entries, in order."""

@@ -62,7 +62,7 @@ def test_a_file_goes_from_put_to_acknowledgement(here: SmallExchange, gpg_person
     """Sealed at close, seen after release, decrypted by Kent alone, acknowledged once, told to Essex, in the ledger."""
     consignment = here.send(rows=3, name=NAME)
     assert here.exchange.views.inbox(here.visitor("p-kent-1")) == ()
-    assert here.exchange.views.notices("p-kent-1") == ()
+    assert here.told("p-kent-1") == []
     here.release()
     folder = here.exchange.views.inbox(here.visitor("p-kent-1"))
     assert folder == (("post16-destinations", "2026-11", "essex"),)
@@ -98,7 +98,7 @@ def test_removing_before_release_leaves_no_trace_for_the_partner(here: SmallExch
     said = here.exchange.amendments.remove(here.visitor("p-essex-1"), tuple(f"{POST16}/kent".split("/")), b"d.csv")
     here.release()
     assert said is not None and "undone" in said
-    assert here.exchange.views.received("p-kent-1") == () and here.exchange.views.notices("p-kent-1") == ()
+    assert here.exchange.views.received("p-kent-1") == () and here.told("p-kent-1") == []
     assert spool_files(here) == []
 
 
@@ -145,7 +145,7 @@ def test_a_file_that_ends_inside_a_record_is_held_until_its_sender_answers(here:
     consignment = here.send(cut=True)
     here.release()
     assert here.exchange.views.received("p-kent-1") == ()
-    notice = next(v.notice for v in here.exchange.views.notices("p-essex-1"))
+    notice = here.told("p-essex-1")[0]
     assert [button.label for button in notice.buttons] == ["All there", "Discard"]
     assert here.exchange.delivery.all_there("p-essex-1", consignment, via="test").changed
     here.exchange.tick()
