@@ -46,14 +46,25 @@ class Mailbox:
     # -- looking
 
     async def look(self, path: Path) -> wire.Attributes:
-        """Attributes of a folder or a file, those just sent included. Raises Missing."""
+        """Attributes of a folder or a file, those just sent included. Raises Missing.
+
+        In attest/ what was put a moment ago goes before the form of the same name that lies there.
+        """
+        lately = self._put_lately(path)
+        if lately is not None and path.folder == ("attest",):
+            return lately
         try:
             return attributes(await self._look(self._tree.look, path))
         except Missing:
-            size, at, until = self._lately.get(path.parts, (0, None, 0.0))
-            if at is None or until < time.monotonic():
+            if lately is None:
                 raise
-            return wire.Attributes(size, 0o100200, int(at.timestamp()))
+            return lately
+
+    def _put_lately(self, path: Path) -> wire.Attributes | None:
+        size, at, until = self._lately.get(path.parts, (0, None, 0.0))
+        if at is None or until < time.monotonic():
+            return None
+        return wire.Attributes(size, 0o100200, int(at.timestamp()))
 
     async def listing(self, path: Path) -> list[wire.Name]:
         """Every name of a folder, `.` and `..` first. Raises Missing."""
