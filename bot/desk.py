@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from starlette.datastructures import FormData
 from starlette.requests import Request
-from starlette.responses import RedirectResponse, Response
+from starlette.responses import PlainTextResponse, RedirectResponse, Response
 from starlette.routing import BaseRoute, Route
 
 from bot.conversation import ASKS, Buttons, Form, Reply
@@ -111,6 +111,8 @@ class Desk:
             Route("/desk/safehand.css", self._css, methods=["GET"]),
             Route("/desk/out", self._posted(self._sign_out), methods=["POST"]),
             Route("/desk/code", self._posted(self._code), methods=["POST"]),
+            Route("/desk/feed", self._posted(self._new_feed), methods=["POST"]),
+            Route("/feed/{token}.ics", self._feed, methods=["GET"]),
             Route("/desk", self._signed_in(self._home), methods=["GET"]),
             Route("/desk/delivery/{delivery}", self._signed_in(self._delivery), methods=["GET"]),
             Route("/desk/certificate/{file}", self._signed_in(self._certificate), methods=["GET"]),
@@ -206,6 +208,24 @@ class Desk:
         """A one-time code for chat, shown once."""
         code = await self._threads.run(self._exchange.people.chat_code, session.cookie)
         return self._page("code.html", session, code=code)
+
+    async def _new_feed(self, request: Request, session: DeskSession) -> Response:
+        """A new secret address of the person's calendar, shown once; the earlier ones have ended."""
+        token = await self._threads.run(self._exchange.feeds.renew, session.cookie)
+        return self._page("feed.html", session, address=f"{self._origin.geturl().rstrip('/')}/feed/{token}.ics")
+
+    async def _feed(self, request: Request) -> Response:
+        """A calendar by its secret address: whoever has it reads it, and nobody else finds out that it is there."""
+        try:
+            found = await self._threads.run(self._exchange.feeds.read, request.path_params["token"])
+        except SafehandError as error:
+            status = 503 if isinstance(error, Busy) else 404
+            return PlainTextResponse(f"{error.sentence}\n", status, {**HEADERS, "Cache-Control": "no-store"})
+        kept = {**HEADERS, "Cache-Control": "private", "ETag": f'"{found.etag}"'}
+        asked = {mark.strip().removeprefix("W/") for mark in request.headers.get("if-none-match", "").split(",")}
+        if asked & {kept["ETag"], "*"}:
+            return Response(status_code=304, headers=kept)
+        return Response(found.content, media_type="text/calendar; charset=utf-8", headers=kept)
 
     # -- pages
 

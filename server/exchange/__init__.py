@@ -31,6 +31,7 @@ from server.exchange.dispatch import Dispatch
 from server.exchange.disposal import Disposal
 from server.exchange.documents import Documents
 from server.exchange.evidence import Evidence
+from server.exchange.feeds import Feeds
 from server.exchange.findings import Findings
 from server.exchange.fulfilment import Fulfilment
 from server.exchange.ground import Ground
@@ -130,6 +131,7 @@ class Exchange:
         )
         self.reminders = Reminders(ground, self.chased, self.findings)
         self.digests = Digests(ground, self.chased)
+        self.views.feeds = self.feeds = Feeds(ground, self.people, self.digests)
 
     @classmethod
     def create(

@@ -18,6 +18,7 @@ from server.exchange.ground import Ground
 from server.exchange.sessions import key_of
 from server.exchange.signing import signs
 from server.store import Tx
+from server.store.duty_tables import FeedRow
 from server.store.tables import ChatLinkRow, CodeRow, DeskSessionRow, SeenRow, SuspensionRow
 
 OPERATOR = "operator"
@@ -64,12 +65,17 @@ class People:
 
         For people who have a desk and no mailbox. Raises Missing when the session has ended.
         """
+        person, via_key = self.signed_in_with(cookie)
+        return self.code("chat", person, via_key=via_key)
+
+    def signed_in_with(self, cookie: str) -> tuple[Person, str]:
+        """Who is signed in with this cookie, and what that sign-in hangs on. Raises Missing when it has ended."""
         signed_in = self.desk_session(cookie)
         with self._ground.store.reading() as session:
             row = session.get(DeskSessionRow, _hash(cookie))
         if signed_in is None or row is None:
             raise Missing("You are signed out.")
-        return self.code("chat", signed_in.person, via_key=row.via_key)
+        return signed_in.person, row.via_key
 
     def _code(self, purpose: str, person: Person, *, via_key: str, by: str, seconds: int) -> str:
         secret = _spoken() if purpose == "chat" else secrets.token_urlsafe(32)
@@ -97,7 +103,7 @@ class People:
     def _redeem(self, tx: Tx, purpose: str, secret: str) -> CodeRow:
         row = tx.session.get(CodeRow, _hash(secret))
         good = row is not None and row.purpose == purpose and not row.used and row.expires_real > time.time()
-        if row is None or not good or not self._valid(row.person, row.via_key):
+        if row is None or not good or not self.valid(row.person, row.via_key):
             raise Refused(
                 "This link or code was used already, has expired, or never was. Take a new one from /link/ in your "
                 "mailbox, or ask your administrator.",
@@ -107,7 +113,7 @@ class People:
         tx.session.add(row)
         return row
 
-    def _valid(self, person_id: str, via_key: str) -> bool:
+    def valid(self, person_id: str, via_key: str) -> bool:
         """Whether what was fetched with that key still counts: it dies with the key, the person or a suspension."""
         person = self._ground.policy.person(person_id)
         if person is None or person_id in self._ground.suspended or not self._may_enter(person):
@@ -148,7 +154,7 @@ class People:
         with self._ground.store.reading() as session:
             row = session.get(DeskSessionRow, _hash(cookie))
             suspended = row is not None and session.get(SuspensionRow, row.person) is not None
-        if row is None or suspended or row.expires_real < time.time() or not self._valid(row.person, row.via_key):
+        if row is None or suspended or row.expires_real < time.time() or not self.valid(row.person, row.via_key):
             return None
         person = self._entering(row.person)
         return DeskSession(cookie, person, self._ground.member(person.member), row.form_token)
@@ -194,7 +200,7 @@ class People:
         with self._ground.store.reading() as session:
             row = session.exec(self._account(platform, team, account)).first()
             suspended = row is not None and session.get(SuspensionRow, row.person) is not None
-        if row is None or suspended or not self._valid(row.person, row.via_key):
+        if row is None or suspended or not self.valid(row.person, row.via_key):
             return None
         return self._ground.policy.person(row.person)
 
@@ -216,7 +222,7 @@ class People:
     # -- suspension
 
     def suspend(self, person_id: str, *, by: str) -> Outcome:
-        """Ends the person's sessions, chat links and codes at once. By anybody of the member, or an administrator."""
+        """Ends the person's sessions, chat links, feeds, codes at once. By anybody of the member, or administrators."""
         person = self._ground.policy.person(person_id)
         if person is None:
             raise Missing("There is no such person.")
@@ -230,6 +236,9 @@ class People:
             for code in tx.session.exec(select(CodeRow).where(CodeRow.person == person_id)).all():
                 code.used = True
                 tx.session.add(code)
+            for feed in tx.session.exec(select(FeedRow).where(FeedRow.person == person_id)).all():
+                feed.ended_at = feed.ended_at or tx.now
+                tx.session.add(feed)
             for asked in tx.session.exec(select(SuspensionRow).where(SuspensionRow.lift_asked_by == person_id)).all():
                 asked.lift_asked_by = None
                 tx.session.add(asked)

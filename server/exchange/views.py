@@ -23,6 +23,7 @@ from server.exchange.attested import personal, said_of
 from server.exchange.certificates import Certificates
 from server.exchange.corrections import Corrections
 from server.exchange.documents import Documents, Paper
+from server.exchange.feeds import Feeds
 from server.exchange.ground import Ground
 from server.exchange.outbox_rows import still_listed
 from server.exchange.revisions import Revisions
@@ -149,6 +150,8 @@ class Views:
         self._ground, self._sessions, self._uploads, self._documents = ground, sessions, uploads, documents
         self._revisions, self._signing, self._forms = revisions, signing, forms
         self._corrections, self._yearly, self._certificates = corrections, yearly, certificates
+        self.feeds: Feeds | None = None
+        """Calendars are made of what the day's message lists, and so come last."""
 
     def _may(self, visitor: Visitor, verb: Verb) -> bool:
         person = self._sessions.require(visitor)
@@ -277,7 +280,7 @@ class Views:
     # -- the mailbox: papers
 
     def root(self, visitor: Visitor) -> tuple[Paper, ...]:
-        """README.txt and DUE.txt."""
+        """README.txt, DUE.txt and DUE.ics."""
         person = self._sessions.require(visitor)
         facts = {
             "person": person,
@@ -291,9 +294,11 @@ class Views:
             "period": str(current_period(self._ground.now())),
             "due": self._due_lines(visitor, person),
         }
+        calendars = (self.feeds.paper(person),) if self.feeds is not None and not visitor.put_only else ()
         return (
             self._documents.text("README.txt", "mailbox/README.txt", facts),
             self._documents.text("DUE.txt", "mailbox/DUE.txt", facts),
+            *calendars,
         )
 
     def _example(self, visitor: Visitor) -> str:
@@ -370,10 +375,12 @@ class Views:
         return self._revisions.proposals(person.id) if self._revisions.concern(person.id) else ()
 
     def link(self, visitor: Visitor) -> tuple[Paper, ...]:
-        """A one-time chat code and a one-time sign-in link; each is made when it is read."""
+        """A one-time chat code, a one-time sign-in link, a calendar's address; each is made when it is read."""
         if visitor.put_only:
             return ()
-        return self._documents.links(self._sessions.require(visitor), visitor.key)
+        person, web_url = self._sessions.require(visitor), self._documents.web_url
+        feed = (self.feeds.link(person, visitor.key, web_url),) if self.feeds is not None and web_url else ()
+        return (*self._documents.links(person, visitor.key), *feed)
 
     def templates(self, visitor: Visitor) -> tuple[Paper, ...]:
         """Header-only files with the agreed columns."""
