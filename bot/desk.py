@@ -30,6 +30,7 @@ from bot.pages import (
     proposal_line,
     sentence,
     size_words,
+    today_groups,
     waits,
 )
 from bot.relay import Threads
@@ -236,6 +237,7 @@ class Desk:
         sent = await self._threads.run(self._exchange.views.sent_deliveries, person)
         review = await self._threads.run(self._exchange.reviews.under_way, person)
         uses = await self._threads.run(self._exchange.use_forms.open_groups, person)
+        today = await self._threads.run(self._exchange.digests.today, person)
         waiting, now = sorted((view for view in notices if waits(view)), key=holds_first), self._exchange.now()
         return self._page(
             "home.html",
@@ -243,6 +245,7 @@ class Desk:
             request=request,
             review=review,
             uses=uses,
+            today=today_groups(today),
             chat=self._chat,
             waiting=[notice_item(view, now) for view in waiting],
             news=[notice_item(view, now) for view in notices if not waits(view)][:NOTICES_SHOWN],
@@ -295,7 +298,8 @@ class Desk:
 
     async def _colleagues(self, request: Request, session: DeskSession) -> Response:
         views = await self._threads.run(self._exchange.views.colleagues, session.person.id)
-        return self._page("colleagues.html", session, request=request, colleagues=views)
+        absences = await self._threads.run(self._exchange.absences.of_member, session.person.id)
+        return self._page("colleagues.html", session, request=request, colleagues=views, absences=absences)
 
     async def _status(self, request: Request, session: DeskSession) -> Response:
         """How the agreement is kept in one sharing year: of all exchanges or one, of all members or the own one."""

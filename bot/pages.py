@@ -7,8 +7,11 @@ from datetime import date, datetime
 
 from bot.cards import facts
 from server.domain.delivery import Status
+from server.domain.pacing import DIGEST
 from server.domain.schedule import clock_words, in_words
 from server.exchange.asking import ProposalView
+from server.exchange.chased import Item
+from server.exchange.digests import HEADINGS, told
 from server.exchange.views import DeliveryView, NoticeView
 from server.exchange.yearly import YearlyView
 
@@ -62,9 +65,15 @@ def by_member(statements: Iterable[YearlyView]) -> list[tuple[str, list[YearlyVi
     return list(found.items())
 
 
+def today_groups(items: Sequence[Item]) -> list[tuple[str, list[tuple[Item, str]]]]:
+    """What waits for somebody under the headings of the day's message: each item, and its words."""
+    groups = {heading: [(i, told(i)) for i in items if i.group == group] for group, heading in HEADINGS.items()}
+    return [(heading, found) for heading, found in groups.items() if found]
+
+
 def waits(view: NoticeView) -> bool:
     """Whether something is asked of the person, not only offered."""
-    return any(button.style == "primary" for button in view.notice.buttons)
+    return view.notice.kind != DIGEST and any(button.style == "primary" for button in view.notice.buttons)
 
 
 def holds_first(view: NoticeView) -> bool:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 
 from bot.conversation import copies
-from bot.conversation.answer import Field, Form, Reply
+from bot.conversation.answer import Choice, Field, Form, Reply
 from bot.conversation.questions import ASKS, QUESTIONS, TICKS, check
 from server.domain import guard
 from server.domain.attestation import Unclear, counts_of, destruction_of
@@ -17,12 +17,14 @@ from server.domain.errors import SafehandError
 from server.domain.schedule import london_day
 from server.domain.yearly import KIND
 from server.exchange import Exchange
+from server.exchange.away import days_said
 from server.exchange.delivery import Outcome
 from server.exchange.signing import signs
 from server.exchange.use import SeveralRefused
 from server.exchange.use_forms import group_of
 
 _SUBJECT = re.compile(r"[A-Za-z0-9][A-Za-z0-9-]{0,63}")
+_NOBODY = "-"
 GONE = "That button is no longer in use. Please open the latest message."
 
 
@@ -63,6 +65,10 @@ class Buttons:
             "countersign": lambda who, what, _, via: exchange.use.countersign(who, what, via=via),
             "hold": lambda who, what, said, via: exchange.holds.hold(who, what, _why(said), via=via),
             "release-hold": lambda who, what, _, via: exchange.holds.release(who, what, via=via),
+            "nudge": lambda who, what, _, via: exchange.nudges.nudge(who, what, via=via),
+            "snooze": lambda who, what, _, via: exchange.snoozes.snooze(who, what, via=via),
+            "away": self._away,
+            "back": lambda who, what, _, via: exchange.absences.back(what, by=who, via=via),
             "suspend": lambda who, what, *_: exchange.people.suspend(what, by=who),
             "resume": lambda who, what, *_: exchange.people.resume(what, by=who),
         }
@@ -76,6 +82,7 @@ class Buttons:
             "refuse-key": self._about_key,
             "sign-agreement": self._about_text,
             "attest-yearly": self._about_statement,
+            "away": self._about_absence,
         }
 
     def press(
@@ -136,6 +143,25 @@ class Buttons:
 
     def _about_person(self, person_id: str, subject: str, form: Form) -> Form:
         return replace(form, title=QUESTIONS["suspend"].title.format(self._called(person_id, subject)))
+
+    def _about_absence(self, person_id: str, subject: str, form: Form) -> Form:
+        """Who could stand in: the colleagues who share a role."""
+        choices = tuple(Choice(one.id, one.name) for one in self._exchange.absences.stand_ins(person_id, subject))
+        nobody = Choice(_NOBODY, "Nobody", "It goes to whoever has the same role, else to a governance lead.")
+        fields = (
+            Field("first", "First day", "date"),
+            Field("last", "Last day, included", "date"),
+            Field("cover", "Who stands in?", "choice", choices=(*choices, nobody)),
+        )
+        name = "I am" if subject == person_id else f"{self._called(person_id, subject)} is"
+        return replace(form, title=f"{name} away", fields=fields, heading="Away")
+
+    def _away(self, person_id: str, subject: str, answers: Mapping[str, str], via: str) -> Outcome:
+        first, last = days_said(answers.get("first", ""), answers.get("last", ""))
+        cover = answers.get("cover", "")
+        return self._exchange.absences.away(
+            subject, first, last, None if cover == _NOBODY else cover, by=person_id, via=via
+        )
 
     def _about_change(self, person_id: str, subject: str, form: Form) -> Reply | Form:
         """Who approves a new text of the agreement signs it, and sees its hash before."""

@@ -15,7 +15,7 @@ ASKS = frozenset(
         "problem", "recall", "discard", "suspend", "approve-ad-hoc", "refuse-ad-hoc", "review", "close-review",
         "approve-change", "refuse-change", "correct", "decline-correction", "attest-yearly", "sign-agreement",
         "attest-destroyed", "processed", "destroyed", "hold", "release-hold", "approve-key", "refuse-key",
-        "withdraw-key",
+        "withdraw-key", "away",
     }
 )  # fmt: skip
 """Verbs that ask something before they are carried out: a reason, or "are you sure?"."""
@@ -111,6 +111,13 @@ QUESTIONS: Mapping[str, Form] = {
         "What arrived is deleted, and the recipient never sees it. Send the file again when you are ready.",
         "Discard",
         danger=True,
+    ),
+    "away": Form(
+        "away",
+        "",
+        "Away",
+        "Reminders and new deliveries go to whoever stands in; what is left comes back on the day of the return.",
+        "Say so",
     ),
     "review": Form(
         "review",

@@ -11,6 +11,9 @@ from server.domain.delivery import Status
 from server.domain.errors import SafehandError
 from server.domain.notice import Button
 from server.exchange import Exchange
+from server.exchange.away import days_said
+from server.exchange.delivery import Outcome
+from server.exchange.digests import HEADINGS, told
 from server.exchange.views import DeliveryView
 
 HOW_TO_LINK = (
@@ -18,7 +21,10 @@ HOW_TO_LINK = (
     "from the desk, then type: /safehand link CODE"
 )
 HELP = (
+    "/safehand due: what you have to do, the most urgent first\n"
     "/safehand status: what waits for you, and what you sent\n"
+    "/safehand away 2026-12-21 2027-01-04 COLLEAGUE: you are away, and who stands in; /safehand back: you are back\n"
+    "/safehand nudge D-…: ask a recipient for its acknowledgement\n"
     "/safehand changes: what is proposed, what it would change, and your answer\n"
     "/safehand agreement: its text, who has signed it, and your signature\n"
     "/safehand statements: what your organisation says again each year, and whether it has\n"
@@ -60,6 +66,22 @@ class Words:
                     return Reply(unlinked, "good", changed=True)
                 case "status":
                     return self._status(account)
+                case "due":
+                    return self._as_person(account, self._due)
+                case "away":
+                    return self._as_person(account, lambda person: self._away(account, person, rest.split()))
+                case "back":
+                    return self._as_person(
+                        account,
+                        lambda person: _told(self._exchange.absences.back(person, by=person, via=account.platform)),
+                    )
+                case "nudge":
+                    return self._as_person(
+                        account,
+                        lambda person: _told(
+                            self._exchange.nudges.nudge(person, rest.strip().upper(), via=account.platform)
+                        ),
+                    )
                 case "changes":
                     return self._as_person(account, self._changes)
                 case "agreement":
@@ -106,6 +128,31 @@ class Words:
             return Reply("\n".join(lines), buttons=(*buttons, *more))
         nothing = "Nothing waits for you, and everything you sent is acknowledged."
         return Reply("\n".join([*about, nothing]), "info" if about else "good")
+
+    def _due(self, person_id: str) -> Reply:
+        """The list of the day's message, whole groups under their headings."""
+        items = self._exchange.digests.today(person_id)
+        if not items:
+            return Reply("Nothing waits for you. Everything is done.", "good")
+        lines: list[str] = []
+        for group, heading in HEADINGS.items():
+            found = [item for item in items if item.group == group]
+            if found:
+                more = [f"and {len(found) - SHOWN} more"] if len(found) > SHOWN else []
+                lines += [f"{heading}:", *(f"• {item.label}: {told(item)}" for item in found[:SHOWN]), *more]
+        buttons = [button for item in items for button in item.buttons if button.style == "primary"]
+        return Reply("\n".join(lines), "attention", buttons=tuple(_named(dict.fromkeys(buttons))[: 2 * ANSWERED]))
+
+    def _away(self, account: Account, person_id: str, said: list[str]) -> Reply:
+        """Two days, and who stands in."""
+        if len(said) not in {2, 3}:
+            return Reply(
+                "Say from which day to which, and who stands in: /safehand away 2026-12-21 2027-01-04 p-kent-2",
+                "attention",
+            )
+        first, last = days_said(said[0], said[1])
+        cover = said[2].casefold() if len(said) > 2 else None
+        return _told(self._exchange.absences.away(person_id, first, last, cover, by=person_id, via=account.platform))
 
     def _to_decide(self, person_id: str) -> tuple[list[str], tuple[Button, ...]]:
         """Proposals and files outside the schedule that wait for this person's answer, and its buttons."""
@@ -200,6 +247,10 @@ class Words:
         others = [view for view in views if view not in mine]
         lines += [f"Other members: {sum(view.counts for view in others)} of {len(others)} are provided"]
         return Reply("\n".join(lines), "attention" if buttons else "info", buttons=tuple(buttons))
+
+
+def _told(outcome: Outcome) -> Reply:
+    return Reply(outcome.sentence, "good" if outcome.changed else "info", outcome.changed)
 
 
 def _named(buttons: Iterable[Button]) -> list[Button]:

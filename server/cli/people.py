@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from server.cli.opening import Data, opened, running_web_url, settings_for
+from server.exchange.away import days_said
 from server.settings import Settings
 
 PersonId = Annotated[str, typer.Argument(metavar="PERSON", help="A person's id in the policy, such as p-kent-1.")]
@@ -56,6 +57,36 @@ def resume(
     """
     with opened(settings_for(data)) as exchange:
         typer.echo(exchange.people.resume(person, by=by).sentence)
+
+
+def away(
+    person: PersonId,
+    first: Annotated[str, typer.Option("--from", metavar="DAY", help="The first day, as 2026-12-21.")],
+    last: Annotated[str, typer.Option("--until", metavar="DAY", help="The last day, as 2027-01-04.")],
+    by: Annotated[str, typer.Option("--by", metavar="PERSON", help="Who says it: they, their lead or administrator.")],
+    cover: Annotated[str | None, typer.Option(metavar="PERSON", help="Who of their organisation stands in.")] = None,
+    data: Data = None,
+) -> None:
+    """Say that somebody is away: reminders and new deliveries go to whoever stands in.
+
+    Example: safehand away p-kent-1 --from 2026-12-21 --until 2027-01-04 --cover p-kent-2 --by p-kent-1
+    """
+    begins, ends = days_said(first, last)
+    with opened(settings_for(data)) as exchange:
+        typer.echo(exchange.absences.away(person, begins, ends, cover, by=by).sentence)
+
+
+def back(
+    person: PersonId,
+    by: Annotated[str, typer.Option("--by", metavar="PERSON", help="Who says it: they, their lead or administrator.")],
+    data: Data = None,
+) -> None:
+    """Say that somebody is back, or that an absence ahead is called off.
+
+    Example: safehand back p-kent-1 --by p-kent-1
+    """
+    with opened(settings_for(data)) as exchange:
+        typer.echo(exchange.absences.back(person, by=by).sentence)
 
 
 def _desk_url(settings: Settings) -> str:

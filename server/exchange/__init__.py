@@ -16,9 +16,10 @@ from server.exchange.ad_hoc import AdHoc
 from server.exchange.amendments import Amendments
 from server.exchange.anchors import Anchors
 from server.exchange.attest import Attest
+from server.exchange.away import AbsenceChase, Absences
 from server.exchange.certificates import Certificates
 from server.exchange.chased import Chased
-from server.exchange.chasing import AcknowledgementChase
+from server.exchange.chasing import AcknowledgementChase, Nudges
 from server.exchange.clock import Clock
 from server.exchange.collection import Collection
 from server.exchange.condition import Condition
@@ -52,6 +53,7 @@ from server.exchange.reviews import Reviews
 from server.exchange.revisions import Revisions
 from server.exchange.sessions import Sessions
 from server.exchange.signing import Signing
+from server.exchange.snoozing import Snoozes
 from server.exchange.status import Status
 from server.exchange.telling import Telling
 from server.exchange.uploads import Uploads
@@ -100,29 +102,20 @@ class Exchange:
         self.retention = Retention(ground, self.delivery, self.findings)
         self.use = UseOfCopies(ground, telling, self.certificates)
         self.use_forms = UseForms(ground, self.use)
+        self.absences, self.nudges = Absences(ground), Nudges(ground)
         self.attest = Attest(
             self.sessions, self.delivery, self.acknowledgement, self.ad_hoc, self.revisions, self.signing,
-            self.corrections, self.use, self.use_forms, self.yearly, self.holds,
+            self.corrections, self.use, self.use_forms, self.yearly, self.holds, self.absences, self.nudges,
         )  # fmt: skip
         self.keys = Keys(ground, self.sessions, self.revisions)
         self.people = People(ground)
         self.anchors, self.reconciliation = Anchors(ground, self.findings), Reconciliation(ground, self.findings)
         self.documents = Documents(ground, self.people, self.anchors)
-        self.views = Views(
-            ground, self.sessions, self.uploads, self.documents, self.revisions, self.signing, self.use_forms,
-            self.corrections, self.yearly, self.certificates,
-        )  # fmt: skip
-        self.pacing = Pacing(ground)
-        self.outbox = Outbox(ground, self.pacing)
-        self.reviews, self.renewals = Reviews(ground), Renewals(ground)
-        self.departures = Departures(ground)
-        self.evidence = Evidence(ground)
-        self.clock = Clock(ground)
-        self.condition = Condition(ground)
-        self.coverage, self.status = Coverage(ground), Status(ground, self.yearly)
+        self.renewals = Renewals(ground)
         self.chased: tuple[Chased, ...] = (
             self.obligations,
             AcknowledgementChase(ground),
+            AbsenceChase(ground),
             UseChase(ground),
             self.holds,
             self.corrections,
@@ -131,7 +124,20 @@ class Exchange:
         )
         self.reminders = Reminders(ground, self.chased, self.findings)
         self.digests = Digests(ground, self.chased)
+        self.snoozes = Snoozes(ground, self.digests)
+        self.views = Views(
+            ground, self.sessions, self.uploads, self.documents, self.revisions, self.signing, self.use_forms,
+            self.corrections, self.yearly, self.certificates, self.digests,
+        )  # fmt: skip
         self.views.feeds = self.feeds = Feeds(ground, self.people, self.digests)
+        self.pacing = Pacing(ground)
+        self.outbox = Outbox(ground, self.pacing)
+        self.reviews = Reviews(ground)
+        self.departures = Departures(ground)
+        self.evidence = Evidence(ground)
+        self.clock = Clock(ground)
+        self.condition = Condition(ground)
+        self.coverage, self.status = Coverage(ground), Status(ground, self.yearly)
 
     @classmethod
     def create(

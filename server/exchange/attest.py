@@ -11,6 +11,8 @@ from server.domain import guard
 from server.domain.errors import Refused
 from server.exchange.acknowledgement import Acknowledgements
 from server.exchange.ad_hoc import AdHoc
+from server.exchange.away import Absences, days_said
+from server.exchange.chasing import Nudges
 from server.exchange.corrections import Corrections
 from server.exchange.delivery import Deliveries, Outcome
 from server.exchange.holds import Holds
@@ -22,12 +24,15 @@ from server.exchange.use_forms import UseForms
 from server.exchange.yearly import Yearly
 
 _NAME = re.compile(r"([cdehp]-\d{4}-\d{6,}|agreement-[0-9a-f]{12})\.([a-z-]+?)(?:\.txt)?", re.IGNORECASE)
+_AWAY = re.compile(r"away_(\d{4}-\d{2}-\d{2})_(\d{4}-\d{2}-\d{2})(?:_([a-z0-9-]{1,40}))?(?:\.txt)?", re.IGNORECASE)
+_BACK = re.compile(r"back(?:\.txt)?", re.IGNORECASE)
 _YEARLY = re.compile(r"yearly-([a-z-]{1,40})\.txt", re.IGNORECASE)
 WORDS = (
     "D-….acknowledged  D-….queried  D-….rejected (with the reason inside)  D-….recall  C-….all-there  C-….discard  "
     "C-….approved  C-….refused (with the reason inside)  P-….approved  P-….refused (with the reason inside)  "
     "agreement-….signed  D-….correct (with the line and the field inside)  E-….accepted  "
     "E-….declined (with the reason inside)  E-….withdrawn  D-….countersigned  "
+    "D-….nudge  away_2026-12-21_2027-01-04_COLLEAGUE.txt  back.txt  "
     "D-….hold (with the reason inside)  H-….release  "
     "and the forms that lie here, filled in: D-….processed.txt  D-….destroyed.txt  "
     "EXCHANGE_MONTH.processed.csv  EXCHANGE_MONTH.destroyed.csv  yearly-….txt"
@@ -40,9 +45,9 @@ class Attest:
     def __init__(
         self, sessions: Sessions, deliveries: Deliveries, acknowledgements: Acknowledgements, ad_hoc: AdHoc,
         revisions: Revisions, signing: Signing, corrections: Corrections, use: UseOfCopies, forms: UseForms,
-        yearly: Yearly, holds: Holds,
+        yearly: Yearly, holds: Holds, absences: Absences, nudges: Nudges,
     ) -> None:  # fmt: skip
-        self._forms, self._revisions = forms, revisions
+        self._forms, self._revisions, self._absences = forms, revisions, absences
         self._sessions, self._acknowledgements, self._signing = sessions, acknowledgements, signing
         self._corrections, self._yearly = corrections, yearly
         self._with_reason: Mapping[tuple[str, str], Callable[..., Outcome]] = {
@@ -61,6 +66,7 @@ class Attest:
             ("D", "countersigned"): use.countersign,
             ("D", "recall"): deliveries.recall,
             ("D", "recalled"): deliveries.recall,
+            ("D", "nudge"): nudges.nudge,
             ("H", "release"): holds.release,
             ("H", "released"): holds.release,
             ("C", "all-there"): deliveries.all_there,
@@ -81,6 +87,9 @@ class Attest:
             raise Refused("This key may only put files into the outbox.", code="PUT_ONLY")
         if self._forms.is_one(clean):
             return self._forms.put(person, clean, content, via="sftp").sentence
+        absent = self._absent(person, clean)
+        if absent is not None:
+            return absent.sentence
         form = _YEARLY.fullmatch(clean)
         if form is not None:
             return self._yearly.by_form(person, form[1].casefold(), _text(content), via="sftp").sentence
@@ -94,6 +103,17 @@ class Attest:
         if act in self._alone:
             return self._alone[act](person, subject, via="sftp").sentence
         raise Refused(f"A file here is called one of: {WORDS}", code="ATTEST_UNKNOWN")
+
+    def _absent(self, person: str, name: str) -> Outcome | None:
+        """`away_2026-12-21_2027-01-04_p-kent-2.txt` and `back.txt`; None for any other name."""
+        if _BACK.fullmatch(name):
+            return self._absences.back(person, by=person, via="sftp")
+        found = _AWAY.fullmatch(name)
+        if found is None:
+            return None
+        first, last = days_said(found[1], found[2])
+        cover = found[3].casefold() if found[3] else None
+        return self._absences.away(person, first, last, cover, by=person, via="sftp")
 
     def _problem(
         self, kind: Literal["queried", "rejected"], person: str, subject: str, reason: str, *, via: str

@@ -17,11 +17,16 @@ from server.domain.agreement import Calendar, Exchange, PolicySet
 from server.domain.audience import Hat
 from server.domain.calendar import CalendarUncovered, working_days_after, working_until
 from server.domain.delivery import SealedCopy, Status
+from server.domain.errors import Forbidden, Missing, Refused
+from server.domain.ledger import Event
 from server.domain.notice import Button
+from server.domain.pacing import next_reminding
 from server.domain.schedule import LONDON, clock_words, day_words, london_day
 from server.exchange.chased import Ask, Item, Planned
+from server.exchange.delivery import Outcome
 from server.exchange.ground import Ground
-from server.exchange.telling import period_words
+from server.exchange.outbox_rows import pair_of
+from server.exchange.telling import period_words, status_words
 from server.store.duty_tables import StageRow
 from server.store.tables import ConsignmentRow, DeliveryRow
 
@@ -95,12 +100,15 @@ class AcknowledgementChase:
         yield from self._escalated(session, policy, hat, now)
 
     def _to_acknowledge(self, session: Session, policy: PolicySet, member: str, now: datetime) -> Iterator[Item]:
-        for row, consignment in _pairs(session, *_waiting_at(member)):
+        pairs = _pairs(session, *_waiting_at(member))
+        nudged = _done(session, NUDGE, [row.id for row, _ in pairs], {f"{NUDGE}-{london_day(now).isoformat()}"})
+        for row, consignment in pairs:
+            asks = f"; {self._ground.called(consignment.member)} asks for it today" if row.id in nudged else ""
             due = _within(policy, policy.exchange(consignment.exchange), row)
             collect = "" if row.collected_at else "; collect it, then acknowledge"
             yield Item(
                 f"{ACK}:{row.id}", "acknowledge", self._label(row, consignment),
-                f"{self._what(consignment)}; waits since {_since(row, now)}{collect}", due,
+                f"{self._what(consignment)}; waits since {_since(row, now)}{asks}{collect}", due,
                 "attention" if due is not None and due < now else "info", _answers(row),
                 "" if row.collected_at else f"inbox/{consignment.exchange}/{consignment.period}/{consignment.member}/",
             )  # fmt: skip
@@ -158,6 +166,42 @@ class AcknowledgementChase:
         if consignment.rows is None:
             return what
         return f"{what}: {consignment.rows:,} record{'' if consignment.rows == 1 else 's'}"
+
+
+class Nudges:
+    """A sender who asks a recipient for its acknowledgement, at most once a working day."""
+
+    def __init__(self, ground: Ground) -> None:
+        self._ground = ground
+
+    def nudge(self, person_id: str, delivery_id: str, *, via: str) -> Outcome:
+        """The recipient's data managers hear of it in their message of the day. Raises Refused when nothing waits."""
+        with self._ground.transaction() as tx:
+            person = self._ground.acting(tx.session, person_id)
+            row, consignment = pair_of(tx.session, delivery_id)
+            policy = self._ground.in_force_at(tx.session).policy
+            if consignment.member != person.member or row.available_at is None:
+                raise Missing("There is no such delivery.")
+            if not policy.may(person, "recall"):
+                raise Forbidden("Only the people of your organisation who send, receive or govern can nudge.")
+            name = self._ground.called(row.recipient)
+            self._require_waiting(row, consignment, name, tx.now)
+            day = london_day(next_reminding(policy, row.recipient, tx.now))
+            about, stage = f"{NUDGE}:{row.id}", f"{NUDGE}-{day.isoformat()}"
+            if tx.session.exec(select(StageRow.id).where(StageRow.about == about, StageRow.stage == stage)).first():
+                return Outcome(f"{name} is nudged about {row.id} on {day_words(day)} already.", changed=False)
+            tx.session.add(StageRow(about=about, stage=stage, due_at=tx.now))
+            tx.record(Event("delivery.nudged", person.id, (row.id, consignment.id), {"via": via}))
+            today = day == london_day(tx.now)
+        when = "now" if today else f"on {day_words(day)}, when they may be written to"
+        return Outcome(f"{name} is reminded of {row.id} {when}.", changed=True)
+
+    def _require_waiting(self, row: DeliveryRow, consignment: ConsignmentRow, name: str, now: datetime) -> None:
+        if row.status is Status.QUERIED:
+            raise Refused(f"{name} has a question about {row.id}: {row.problem}. Answer it first.", code="QUERIED")
+        if row.status not in WAITS or row.copy_state is SealedCopy.PURGED:
+            words = status_words(row, consignment, name, now)
+            raise Refused(f"There is nothing to nudge for. {row.id}: {words}.", code="NOTHING_WAITS")
 
 
 def working_moment(calendar: Calendar, day: date, count: int) -> datetime:

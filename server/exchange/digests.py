@@ -86,13 +86,16 @@ class Digests:
         return _Day(session, self._ground.in_force_at(session).policy, present, now, {})
 
     def _items(self, day: _Day, person_id: str) -> tuple[Item, ...]:
+        snoozed = _snoozed(day.session, person_id, day.today)
+        return tuple(i for i in self._all(day, person_id) if i.about not in snoozed or not may_wait(i, day.now))
+
+    def _all(self, day: _Day, person_id: str) -> tuple[Item, ...]:
+        """Those that they asked to hear of later, too."""
         found: dict[str, Item] = {}
         for hat in hats_of(day.policy, person_id, day.present):
             for item in self._under(day, hat):
                 found.setdefault(item.about, _seen_by(day.policy, person_id, hat, item))
-        snoozed = _snoozed(day.session, person_id, day.today)
-        left = (item for item in found.values() if item.about not in snoozed)
-        return tuple(sorted(left, key=lambda item: (GROUPS.index(item.group), item.due_at or _FARTHEST)))
+        return tuple(sorted(found.values(), key=lambda item: (GROUPS.index(item.group), item.due_at or _FARTHEST)))
 
     def _under(self, day: _Day, hat: Hat) -> tuple[Item, ...]:
         if hat not in day.items:
@@ -153,28 +156,38 @@ class Digests:
         items = self._items(day, person)
         joined = _joined(day.session, person, day.now)
         number, digest = head
+        later = len(self._all(day, person)) - len(items)
         return self._ground.notices.notice(
             DIGEST,
             person=person,
             member=member_of(day.policy, person),
             thread=digest_thread(day.today),
-            facts={"lines": summary(items, day.now), "also": len(joined)},
+            facts={
+                "lines": summary(items, day.now, most=LINES - bool(later)),
+                "also": len(joined),
+                "later": later,
+            },
             tone=_tone(items, joined),
             shown=(*_shown(items, joined), (LEDGER, f"entry {number:012d}, head {digest}")),
-            buttons=() if person.startswith(TEAM) else _buttons(items, joined),
+            buttons=() if person.startswith(TEAM) else _buttons(items, joined, day.now),
         )
 
 
-def summary(items: Sequence[Item], now: datetime) -> list[str]:
-    """At most three lines, the most urgent first; empty when nothing waits."""
+def may_wait(item: Item, now: datetime) -> bool:
+    """Whether somebody may ask to hear of it later: never when it is overdue or escalated."""
+    return item.group != "overdue" and (item.due_at is None or item.due_at > now)
+
+
+def summary(items: Sequence[Item], now: datetime, *, most: int = LINES) -> list[str]:
+    """At most so many lines, the most urgent first; empty when nothing waits."""
     groups: dict[Group, list[Item]] = defaultdict(list)
     for item in items:
         groups[item.group].append(item)
     lines = [_line(group, found, now) for group, found in groups.items()]
-    if len(lines) <= LINES:
+    if len(lines) <= most:
         return lines
-    rest = "; ".join(f"{HEADINGS[group]}: {len(found)}" for group, found in list(groups.items())[LINES - 1 :])
-    return [*lines[: LINES - 1], rest]
+    rest = "; ".join(f"{HEADINGS[group]}: {len(found)}" for group, found in list(groups.items())[most - 1 :])
+    return [*lines[: most - 1], rest]
 
 
 def _line(group: Group, items: Sequence[Item], now: datetime) -> str:
@@ -191,11 +204,11 @@ def _shown(items: Sequence[Item], joined: Sequence[Notice]) -> tuple[tuple[str, 
     """One line each, as many as a chat shows; what is left over is counted."""
     also = [("Also", _first_line(notice)) for notice in joined]
     room = SHOWN - min(len(also), ALSO_SHOWN)
-    lines = [(item.label, _words(item)) for item in items]
+    lines = [(item.label, told(item)) for item in items]
     return (*_some(lines, room), *_some(also, SHOWN - min(len(lines), room)))
 
 
-def _words(item: Item) -> str:
+def told(item: Item) -> str:
     """What to do, and the exact place in the mailbox."""
     if not item.path:
         return item.words
@@ -216,13 +229,14 @@ def _seen_by(policy: PolicySet, person: str, hat: Hat, item: Item) -> Item:
     return replace(item, label=f"{member.called if member else hat.member}: {item.label}", buttons=(), path="")
 
 
-def _buttons(items: Sequence[Item], joined: Sequence[Notice]) -> tuple[Button, ...]:
+def _buttons(items: Sequence[Item], joined: Sequence[Notice], now: datetime) -> tuple[Button, ...]:
     """The first thing to do of each of the most urgent matters, and to be reminded tomorrow where that is allowed."""
     mains = [_main(item.buttons, item.label) for item in items] + [_main(n.buttons, "") for n in joined]
     shown = list(dict.fromkeys(button for button in mains if button is not None))
     later = Button("snooze", "Remind me tomorrow", "all")
-    may_wait = any(item.group != "overdue" for item in items)
-    return (*shown[: BUTTONS - 1], later) if may_wait else tuple(shown[:BUTTONS])
+    if any(may_wait(item, now) for item in items):
+        return (*shown[: BUTTONS - 1], later)
+    return tuple(shown[:BUTTONS])
 
 
 def _main(buttons: Sequence[Button], label: str) -> Button | None:

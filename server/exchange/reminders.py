@@ -142,7 +142,7 @@ class Reminders:
         for row in earlier:
             row.done_at, row.outcome = tx.now, "overtaken"
         latest.done_at, latest.outcome = tx.now, "nothing"
-        if ask is not None:
+        if ask is not None and not _all_left(present, ask):
             self._tell(tx, policy, present, latest, ask)
         tx.session.add_all(rows)
         tx.session.flush()
@@ -186,6 +186,11 @@ def _people(policy: PolicySet, present: Presence, ask: Ask) -> tuple[str, ...]:
     wearing = (person for hat in ask.hats for person in audience(policy, hat, present))
     named = (person for person in ask.people if _here(policy, present, person))
     return tuple(dict.fromkeys((*wearing, *named)))
+
+
+def _all_left(present: Presence, ask: Ask) -> bool:
+    """Whether it is only for members that have left: nobody is missing there."""
+    return bool(ask.hats) and not ask.people and all(hat.member in present.left for hat in ask.hats)
 
 
 def _here(policy: PolicySet, present: Presence, person_id: str) -> bool:

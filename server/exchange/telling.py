@@ -4,18 +4,21 @@ from __future__ import annotations
 
 from datetime import date, datetime
 
-from sqlmodel import select
+from sqlmodel import col, select
 
+from server.domain.agreement import Person
+from server.domain.audience import Hat, audience
 from server.domain.delivery import REPLACED, UNRELEASED, VISIBLE, SealedCopy, Status, Use
 from server.domain.notice import Button, Tone
 from server.domain.schedule import Period, clock_words, day_words
+from server.exchange.absences import presence
 from server.exchange.approval import APPROVAL, NOT_APPROVED, approvers
 from server.exchange.attested import asks_countersignature, personal, said_of, use_words
 from server.exchange.ground import Ground
 from server.exchange.quality import warning_words
 from server.store import Tx
 from server.store.duty_tables import AttestationRow
-from server.store.tables import AdHocRow, ConsignmentRow, DeliveryRow
+from server.store.tables import AdHocRow, ConsignmentRow, DeliveryRow, NoticeRow
 
 _TONES: dict[Status, Tone] = {
     Status.HELD: "attention",
@@ -156,17 +159,34 @@ class Telling:
             "use": str(delivery.use_state),
             "used": use_words(delivery, said, tx.now),
         }
-        for person in self._ground.policy.people_of(delivery.recipient, "data_manager"):
+        thread = f"delivery:{delivery.id}"
+        for person in self._received_by(tx, delivery.recipient, thread):
             notice = self._ground.notices.notice(
                 "delivery",
                 person=person.id,
                 member=delivery.recipient,
-                thread=f"delivery:{delivery.id}",
+                thread=thread,
                 facts=facts,
                 tone=_TONES.get(delivery.status, "info"),
-                buttons=buttons,
+                buttons=buttons if self._ground.policy.may(person, "acknowledge") else (),
             )
             tx.notify(notice, about=about)
+
+    def _received_by(self, tx: Tx, member: str, thread: str) -> list[Person]:
+        """The member's data managers; who stands in for one who is away, the lead when nobody is here (R-093).
+
+        Whoever was told once is told how it goes on.
+        """
+        policy = self._ground.policy
+        hat = Hat(member, "data_manager")
+        standing_in = audience(policy, hat, presence(self._ground, tx.session, tx.now))
+        people = policy.people_of(member)
+        told = tx.session.exec(
+            select(NoticeRow.person).where(
+                NoticeRow.thread == thread, col(NoticeRow.person).in_([person.id for person in people])
+            )
+        ).all()
+        return [p for p in people if "data_manager" in p.roles or p.id in standing_in or p.id in told]
 
     def _facts(self, consignment: ConsignmentRow) -> dict[str, object]:
         return {

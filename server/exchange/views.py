@@ -22,6 +22,7 @@ from server.exchange.asking import ProposalView
 from server.exchange.attested import personal, said_of
 from server.exchange.certificates import Certificates
 from server.exchange.corrections import Corrections
+from server.exchange.digests import HEADINGS, Digests, told
 from server.exchange.documents import Documents, Paper
 from server.exchange.feeds import Feeds
 from server.exchange.ground import Ground
@@ -146,12 +147,14 @@ class Views:
     def __init__(
         self, ground: Ground, sessions: Sessions, uploads: Uploads, documents: Documents, revisions: Revisions,
         signing: Signing, forms: UseForms, corrections: Corrections, yearly: Yearly, certificates: Certificates,
+        digests: Digests,
     ) -> None:  # fmt: skip
         self._ground, self._sessions, self._uploads, self._documents = ground, sessions, uploads, documents
         self._revisions, self._signing, self._forms = revisions, signing, forms
         self._corrections, self._yearly, self._certificates = corrections, yearly, certificates
         self.feeds: Feeds | None = None
         """Calendars are made of what the day's message lists, and so come last."""
+        self._digests = digests
 
     def _may(self, visitor: Visitor, verb: Verb) -> bool:
         person = self._sessions.require(visitor)
@@ -307,10 +310,13 @@ class Views:
         return folders[0] if folders else "member"
 
     def _due_lines(self, visitor: Visitor, person: Person) -> list[str]:
-        lines: list[str] = []
+        """What is to be done, as in the message of the day, then what was received and what waits for an answer."""
+        items = self._digests.today(person.id) if not visitor.put_only else ()
+        lines = [f"{HEADINGS[item.group]}: {item.label}: {told(item)}" for item in items]
         for view in self.received(person.id) if self._reads(visitor) else ():
             about = f"{view.id} from {view.sender_name}: {view.exchange_title}, {view.period_words}"
-            if view.status in {Status.AVAILABLE, Status.COLLECTED, Status.QUERIED}:
+            named = any(f"{view.id} " in line for line in lines)
+            if view.status in {Status.AVAILABLE, Status.COLLECTED, Status.QUERIED} and not named:
                 lines.append(f"{about}: {view.words}")
             for step in [button.verb for button in view.buttons if button.verb in _FORMS]:
                 by = f"by {day_words(date.fromisoformat(view.use_by))}" if view.use_by else "now"
