@@ -30,11 +30,20 @@ def midnight(day: date) -> datetime:
     return datetime.combine(day, time(0), tzinfo=LONDON)
 
 
-def due_between(session: Session, first: date, last: date) -> tuple[Obligation, ...]:
-    """Everything that falls due on these London days, both included, by due time; withdrawn ones too."""
+def due_between(
+    session: Session, first: date, last: date, *, exchange: str | None = None, member: str | None = None
+) -> tuple[Obligation, ...]:
+    """Everything that falls due on these London days, both included, by due time; withdrawn ones too.
+
+    Of one exchange, or to and from one member, where they are named.
+    """
     query = select(ObligationRow).where(
         col(ObligationRow.due_at) >= midnight(first), col(ObligationRow.due_at) < midnight(last + timedelta(days=1))
     )
+    if exchange is not None:
+        query = query.where(ObligationRow.exchange == exchange)
+    if member is not None:
+        query = query.where((col(ObligationRow.sender) == member) | (col(ObligationRow.recipient) == member))
     return tuple(obligation_of(row) for row in session.exec(_in_order(query)).all())
 
 

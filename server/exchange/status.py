@@ -9,28 +9,28 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
-from typing import cast
 
 from sqlalchemy import or_
 from sqlmodel import Session, col, select
 
 from server.domain.agreement.terms import day_before
-from server.domain.calendar import CalendarUncovered, working_days_after
+from server.domain.calendar import CalendarUncovered, last_of_month, working_days_after
 from server.domain.decision import Act, Deed, decide
 from server.domain.delivery import SealedCopy
 from server.domain.delivery import Status as DeliveryStatus
 from server.domain.due import months_of, sharing_year
 from server.domain.errors import Forbidden, Missing
-from server.domain.obligation import CHASED, Answer, Kind, Obligation, Standing, standing, words
+from server.domain.obligation import CHASED, Answer, Obligation, Standing, standing, words
 from server.domain.renewals import OVER, Renewal, due
-from server.domain.schedule import LONDON, Period, add_months, day_words, in_words, london_day
+from server.domain.schedule import Period, day_words, in_words, london_day
 from server.domain.tally import Row, Tally, by_month, rows, standings, tally
 from server.exchange.attested import Attested, OverdueView
 from server.exchange.findings import Findings, FindingView
 from server.exchange.ground import Ground
+from server.exchange.obligation_rows import due_between
 from server.exchange.renewals import item
 from server.exchange.yearly import Yearly, YearlyView
-from server.store.duty_tables import HoldRow, ObligationRow
+from server.store.duty_tables import HoldRow
 from server.store.tables import ConsignmentRow, DeliveryRow
 
 SEES_ALL = frozenset({"administrator", "auditor"})
@@ -220,9 +220,12 @@ class Status:
         reader = self._reader(person_id, now)
         begins = sharing_year(london_day(now)) if year is None else year
         self._require(reader, exchange, member)
+        first, *_, last = months_of(begins)
+        last = last_of_month(last)
         with self._ground.store.reading() as session:
-            every = self._obligations(session, begins, exchange, member)
-            seen = [o for o in every if reader.sees(o.exchange, o.sender, o.recipient)]
+            every = due_between(session, first, last, exchange=exchange, member=member)
+            there = (o for o in every if o.answer is not Answer.WITHDRAWN)
+            seen = [o for o in there if reader.sees(o.exchange, o.sender, o.recipient)]
             late = Attested(session, self._ground.policy, now).overdue()
             waiting = self._unacknowledged(session, reader, exchange, member, now)
             waits = _Waits(
@@ -269,23 +272,6 @@ class Status:
             raise Missing(f"There is no member called {member[:40]}.")
 
     # -- reading
-
-    def _obligations(
-        self, session: Session, year: int, exchange: str | None, member: str | None
-    ) -> tuple[Obligation, ...]:
-        """Everything that falls due in the sharing year and was not withdrawn."""
-        months = tuple(months_of(year))
-        first, after = _midnight(months[0]), _midnight(add_months(months[-1], 1))
-        query = select(ObligationRow).where(
-            col(ObligationRow.due_at) >= first, col(ObligationRow.due_at) < after,
-            ObligationRow.answer != Answer.WITHDRAWN.value,
-        )  # fmt: skip
-        if exchange is not None:
-            query = query.where(ObligationRow.exchange == exchange)
-        if member is not None:
-            query = query.where(or_(col(ObligationRow.sender) == member, col(ObligationRow.recipient) == member))
-        ordered = query.order_by(col(ObligationRow.due_at), col(ObligationRow.id))
-        return tuple(_obligation(row) for row in session.exec(ordered).all())
 
     def _unacknowledged(
         self, session: Session, reader: _Reader, exchange: str | None, member: str | None, now: datetime
@@ -433,15 +419,3 @@ def listed(names: Sequence[str]) -> str:
 def _period_words(period: str) -> str:
     found = Period.parse(period)
     return found.words if found else period
-
-
-def _midnight(day: date) -> datetime:
-    return datetime(day.year, day.month, day.day, tzinfo=LONDON)
-
-
-def _obligation(row: ObligationRow) -> Obligation:
-    return Obligation(
-        row.id or 0, row.exchange, row.period, row.sender, row.recipient, cast(Kind, row.kind),
-        date.fromisoformat(row.opens), row.due_at, Answer(row.answer), row.met_at, row.blocked, row.reason,
-        row.reference,
-    )  # fmt: skip
