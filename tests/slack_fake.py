@@ -93,12 +93,7 @@ class FakeSlack:
         for block in view["blocks"]:
             if block["type"] != "input":
                 continue
-            element = {"type": block["element"]["type"]}
-            given = answers.get(block["block_id"])
-            if element["type"] == "radio_buttons":
-                element["selected_option"] = {"value": given} if given else None
-            else:
-                element["value"] = given
+            element = _answered(block["element"], answers.get(block["block_id"]))
             values[block["block_id"]] = {block["element"]["action_id"]: element}
         return {
             "type": "view_submission",
@@ -225,3 +220,20 @@ def _read(value: Any) -> Any:
     if isinstance(value, str) and value[:1] in "[{":
         return json.loads(value)
     return value
+
+
+def _answered(element: Mapping[str, Any], given: str | None) -> dict[str, Any]:
+    """An element's state as Slack sends it: what was chosen or typed, else what it was opened with."""
+    kind = element["type"]
+    match kind:
+        case "radio_buttons" | "static_select":
+            value = given or (element.get("initial_option") or {}).get("value")
+            return {"type": kind, "selected_option": {"value": value} if value else None}
+        case "checkboxes":
+            first = [option["value"] for option in element.get("initial_options", [])]
+            chosen = given.split(",") if given is not None else first
+            return {"type": kind, "selected_options": [{"value": value} for value in chosen if value]}
+        case "datepicker":
+            return {"type": kind, "selected_date": given or element.get("initial_date")}
+        case _:
+            return {"type": kind, "value": given if given is not None else element.get("initial_value")}
