@@ -9,7 +9,8 @@ from pathlib import Path
 from starlette.routing import BaseRoute
 
 from bot.desk import Desk
-from bot.relay import Threads
+from bot.email import EmailFront, MailSettings
+from bot.relay import Relay, Threads
 from bot.slack import SlackFront, SlackSettings
 from server.exchange import Exchange
 
@@ -22,20 +23,28 @@ class Parts:
     tasks: list[Callable[[], Awaitable[None]]]
 
 
-def compose(exchange: Exchange, *, web_url: str, templates: Path, slack: SlackSettings | None) -> Parts:
-    """The desk, and Slack if it is set. `web_url` is where browsers find the desk.
+def compose(
+    exchange: Exchange, *, web_url: str, templates: Path, slack: SlackSettings | None, mail: MailSettings | None = None
+) -> Parts:
+    """The desk, and Slack and mail if they are set. `web_url` is where browsers find the desk.
 
     The mailboxes' sign-in links lead there too.
     Raises Misconfigured when Slack is set without a way to prove its requests.
     """
     exchange.documents.web_url = web_url
-    threads = Threads()
-    if slack is None:
-        desk = Desk(exchange, web_url=web_url, templates=templates, threads=threads)
-        return Parts([*desk.routes], [])
-    front = SlackFront(slack, exchange, threads)
-    desk = Desk(exchange, web_url=web_url, templates=templates, threads=threads, told=front.relay.wake, chat=True)
-    tasks: list[Callable[[], Awaitable[None]]] = [front.relay.run]
-    if slack.app_token:
-        tasks.append(front.socket)
-    return Parts([*desk.routes, *front.routes], tasks)
+    threads, relays, tasks = Threads(), list[Relay](), list[Callable[[], Awaitable[None]]]()
+    routes: list[BaseRoute] = []
+    if slack is not None:
+        front = SlackFront(slack, exchange, threads)
+        relays.append(front.relay)
+        routes += front.routes
+        tasks += [front.socket] if slack.app_token else []
+    if mail is not None:
+        relays.append(EmailFront(mail, exchange, web_url=web_url).relay)
+
+    def told() -> None:
+        for relay in relays:
+            relay.wake()
+
+    desk = Desk(exchange, web_url=web_url, templates=templates, threads=threads, told=told, chat=slack is not None)
+    return Parts([*desk.routes, *routes], [*(relay.run for relay in relays), *tasks])

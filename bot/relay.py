@@ -13,7 +13,7 @@ from typing import ParamSpec, Protocol, TypeVar
 import structlog
 
 from server.exchange import Exchange
-from server.exchange.outbox import Errand
+from server.exchange.outbox import Errand, Outbox
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -42,8 +42,13 @@ class Later(Exception):
         self.seconds = seconds
 
 
+class Never(Exception):
+    """The platform will not take this message, now or later; the text says why, without names and addresses."""
+
+
 class Transport(Protocol):
-    """A way to reach people. Both methods raise Later when told to wait, anything else when the errand failed."""
+    """A way to reach people. Both methods raise Later when told to wait, Never when it is no use to try again, anything
+    else when the errand failed."""
 
     @property
     def name(self) -> str: ...
@@ -74,8 +79,12 @@ class Threads:
 class Relay:
     """Claims errands of one transport and carries them out."""
 
-    def __init__(self, exchange: Exchange, transport: Transport, threads: Threads) -> None:
-        self._outbox, self._transport, self._threads = exchange.outbox, transport, threads
+    def __init__(
+        self, exchange: Exchange, transport: Transport, threads: Threads, *, outbox: Outbox | None = None,
+        at_once: int = AT_ONCE,
+    ) -> None:  # fmt: skip
+        self._outbox, self._transport, self._threads = outbox or exchange.outbox, transport, threads
+        self._at_once = at_once
         self._woken = asyncio.Event()
         self._quiet_until = 0.0
 
@@ -98,9 +107,11 @@ class Relay:
         """Claim and carry out once; True if there may be more at once."""
         if time.time() < self._quiet_until:
             return False
-        errands = await self._threads.run(self._outbox.claim, self._transport.name, real=time.time(), limit=AT_ONCE)
+        errands = await self._threads.run(
+            self._outbox.claim, self._transport.name, real=time.time(), limit=self._at_once
+        )
         await asyncio.gather(*(self._carry(errand) for errand in errands))
-        return len(errands) == AT_ONCE
+        return len(errands) == self._at_once
 
     async def _rest(self) -> None:
         try:
@@ -117,6 +128,9 @@ class Relay:
         except Later as later:
             self._quiet_until = max(self._quiet_until, time.time() + later.seconds)
             await self._failed(errand, later.seconds, "asked_to_wait")
+        except Never as never:
+            log.warning("errand_given_up", notice=errand.notice_id, transport=self._transport.name, why=str(never))
+            await self._threads.run(self._outbox.given_up, errand, self._transport.name, str(never))
         except Exception as error:  # noqa: BLE001  one errand that fails is recorded, the others go on
             await self._failed(errand, None, type(error).__name__)
         else:

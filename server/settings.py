@@ -48,6 +48,8 @@ class Settings(BaseSettings):
     slack_signing_secret: SecretStr | None = None
     slack_app_token: SecretStr | None = None
     slack_api_url: str | None = None
+    smtp_url: SecretStr | None = Field(default=None, description="the mail server; without it there is no mail")
+    mail_from: str = Field(default="", description="whom letters come from")
     tls_cert: Path | None = None
     tls_key: Path | None = None
     ssh_profile: Literal["modern", "strict"] = "modern"
@@ -111,6 +113,8 @@ def read_settings(**given: object) -> Settings:
         raise error.__cause__ if isinstance(error.__cause__, SettingsInvalid) else error from None
     if (settings.tls_cert is None) != (settings.tls_key is None):
         raise SettingsInvalid("SAFEHAND_TLS_CERT and SAFEHAND_TLS_KEY belong together: give both, or neither.")
+    if settings.smtp_url is not None and not settings.mail_from:
+        raise SettingsInvalid("SAFEHAND_SMTP_URL needs SAFEHAND_MAIL_FROM: the address that letters come from.")
     if settings.slack_token and not (settings.slack_signing_secret or settings.slack_app_token):
         raise SettingsInvalid(
             "SAFEHAND_SLACK_TOKEN needs SAFEHAND_SLACK_SIGNING_SECRET (HTTP) or SAFEHAND_SLACK_APP_TOKEN (Socket Mode)."

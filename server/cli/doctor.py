@@ -69,6 +69,7 @@ def examine(settings: Settings) -> Iterator[Finding]:
             yield Finding("database", True, "the tables are those of this version, the exchange's key signs")
             yield _checked("policy", lambda: _policy(exchange))
             yield _checked("spool", lambda: _spool(settings))
+            yield _checked("mail", lambda: _mail(exchange, settings))
             yield _checked("clock", lambda: _clock(exchange, settings))
             yield _checked("ledger", lambda: _ledger(exchange))
     except (SafehandError, SettingsInvalid) as error:
@@ -133,6 +134,25 @@ def _spool(settings: Settings) -> str:
     except OSError:
         raise SafehandError("The spool cannot be written: look at its owner and mode, and at the disk.") from None
     return "can be written"
+
+
+def _mail(exchange: Exchange, settings: Settings) -> str:
+    """Whether somebody is to be told by mail, and can be."""
+    from server.cli.serve import mail_settings
+
+    mail = mail_settings(settings)
+    with exchange.ground.store.reading() as session:
+        wanted = exchange.letters.addresses(session)
+    alone = exchange.letters.without_people(wanted)
+    if mail is not None:
+        return f"{mail.host} port {mail.port}, for {len(wanted)} addresses"
+    if alone:
+        names = ", ".join(alone)
+        raise SafehandError(f"Only a team address is left for {names}, and mail is not set up: SAFEHAND_SMTP_URL.")
+    people = (
+        f"{len(wanted)} people and team addresses have no chat: they are told on the desk and in their mailbox only"
+    )
+    return f"not set up (SAFEHAND_SMTP_URL). {people}" if wanted else "not set up, and nobody needs it"
 
 
 def _clock(exchange: Exchange, settings: Settings) -> str:

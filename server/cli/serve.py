@@ -16,6 +16,7 @@ from server.domain.errors import Misconfigured, SafehandError
 from server.settings import Settings, find_templates
 
 if TYPE_CHECKING:
+    from bot.email import MailSettings
     from bot.slack import SlackSettings
     from server.app import Addresses, Parts
     from server.exchange import Exchange
@@ -113,12 +114,12 @@ def serve_here(settings: Settings, ready: Callable[[Exchange, Addresses], None])
     from server.exchange import Exchange
 
     require_safe(settings)
-    templates = find_templates()
+    templates, mail = find_templates(), mail_settings(settings)
     exchange = Exchange.open(settings.data, database_url=settings.database, templates=templates)
     _require_sound(exchange)
 
     def parts(web_url: str) -> Parts:
-        return compose(exchange, web_url=web_url, templates=templates, slack=_slack(settings))
+        return compose(exchange, web_url=web_url, templates=templates, slack=_slack(settings), mail=mail)
 
     def started(addresses: Addresses) -> None:
         write_addresses(settings.data, addresses)
@@ -134,6 +135,15 @@ def _require_sound(exchange: Exchange) -> None:
     except SafehandError:
         exchange.close()
         raise
+
+
+def mail_settings(settings: Settings) -> MailSettings | None:
+    """The mail server of the settings; None without one. Raises Misconfigured."""
+    if settings.smtp_url is None:
+        return None
+    from bot.email import MailSettings
+
+    return MailSettings.of(settings.smtp_url.get_secret_value(), settings.mail_from)
 
 
 def _slack(settings: Settings) -> SlackSettings | None:

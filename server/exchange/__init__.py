@@ -39,6 +39,7 @@ from server.exchange.ground import Ground
 from server.exchange.holds import Holds
 from server.exchange.intake import Intake
 from server.exchange.keys import Keys
+from server.exchange.letters import Letters
 from server.exchange.nil_returns import NilReturns
 from server.exchange.obligations import Obligations
 from server.exchange.outbox import Outbox
@@ -125,13 +126,13 @@ class Exchange:
         self.reminders = Reminders(ground, self.chased, self.findings)
         self.digests = Digests(ground, self.chased)
         self.snoozes = Snoozes(ground, self.digests)
+        self.feeds = Feeds(ground, self.people, self.digests)
         self.views = Views(
             ground, self.sessions, self.uploads, self.documents, self.revisions, self.signing, self.use_forms,
-            self.corrections, self.yearly, self.certificates, self.digests,
+            self.corrections, self.yearly, self.certificates, self.digests, self.feeds,
         )  # fmt: skip
-        self.views.feeds = self.feeds = Feeds(ground, self.people, self.digests)
         self.pacing = Pacing(ground)
-        self.outbox = Outbox(ground, self.pacing)
+        self.outbox, self.letters = Outbox(ground, self.pacing), Letters(ground, self.pacing, self.findings)
         self.reviews = Reviews(ground)
         self.departures = Departures(ground)
         self.evidence = Evidence(ground)

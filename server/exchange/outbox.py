@@ -82,6 +82,14 @@ class Outbox:
                 row.due_real = real + pause
                 tx.session.add(row)
 
+    def given_up(self, errand: Errand, transport: str, why: str) -> None:
+        """This version will never arrive there: it is not tried again, and stands on the desk."""
+        with self._ground.transaction() as tx:
+            row = tx.session.get(SendingRow, (errand.notice_id, transport, f"{errand.team}/{errand.account}"))
+            if row is not None:
+                row.version, row.attempts, row.due_real = errand.version, 0, 0.0
+                tx.session.add(row)
+
     def _pending(self, transport: str, real: float) -> bool:
         with self._ground.store.reading() as session:
             return session.exec(self._due(transport, real).limit(1)).first() is not None

@@ -147,13 +147,12 @@ class Views:
     def __init__(
         self, ground: Ground, sessions: Sessions, uploads: Uploads, documents: Documents, revisions: Revisions,
         signing: Signing, forms: UseForms, corrections: Corrections, yearly: Yearly, certificates: Certificates,
-        digests: Digests,
+        digests: Digests, feeds: Feeds,
     ) -> None:  # fmt: skip
         self._ground, self._sessions, self._uploads, self._documents = ground, sessions, uploads, documents
         self._revisions, self._signing, self._forms = revisions, signing, forms
         self._corrections, self._yearly, self._certificates = corrections, yearly, certificates
-        self.feeds: Feeds | None = None
-        """Calendars are made of what the day's message lists, and so come last."""
+        self._feeds = feeds
         self._digests = digests
 
     def _may(self, visitor: Visitor, verb: Verb) -> bool:
@@ -297,7 +296,7 @@ class Views:
             "period": str(current_period(self._ground.now())),
             "due": self._due_lines(visitor, person),
         }
-        calendars = (self.feeds.paper(person),) if self.feeds is not None and not visitor.put_only else ()
+        calendars = (self._feeds.paper(person),) if not visitor.put_only else ()
         return (
             self._documents.text("README.txt", "mailbox/README.txt", facts),
             self._documents.text("DUE.txt", "mailbox/DUE.txt", facts),
@@ -372,7 +371,7 @@ class Views:
         buttons = [b for v in (*self.received(person.id), *self.sent_deliveries(person.id)) for b in v.buttons]
         buttons += [b for view in self._open_changes(person) for b in view.buttons]
         buttons += [b for view in self._corrections.of_person(person.id) for b in view.buttons]
-        names = [f"{b.subject}.{_WORDS.get(b.verb, b.verb)}" for b in buttons if b.verb not in _FORMS]
+        names = [attest_file(b) for b in buttons if b.verb not in _FORMS]
         names += [f"agreement-{b.subject[:12]}.signed" for b in self._signing.document(person.id).buttons]
         how = self._documents.text("HOW.txt", "mailbox/HOW.txt", {"names": list(dict.fromkeys(names))})
         return (how, *self._forms.papers(person.id), *self._yearly.forms(person))
@@ -385,7 +384,7 @@ class Views:
         if visitor.put_only:
             return ()
         person, web_url = self._sessions.require(visitor), self._documents.web_url
-        feed = (self.feeds.link(person, visitor.key, web_url),) if self.feeds is not None and web_url else ()
+        feed = (self._feeds.link(person, visitor.key, web_url),) if web_url else ()
         return (*self._documents.links(person, visitor.key), *feed)
 
     def templates(self, visitor: Visitor) -> tuple[Paper, ...]:
@@ -539,6 +538,13 @@ class Views:
             for p in self._ground.policy.people_of(me.member)
             if p.id != person_id
         )
+
+
+def attest_file(button: Button) -> str:
+    """The file in attest/ that does what the button does: an empty one, or a form that lies there filled in."""
+    if button.verb in _FORMS:
+        return f"{button.subject}.{button.verb}.txt"
+    return f"{button.subject}.{_WORDS.get(button.verb, button.verb)}"
 
 
 def _sent_by(member: str):  # type: ignore[no-untyped-def]
