@@ -9,7 +9,7 @@ from server.domain.due import year_words
 from server.domain.obligation import Obligation, Standing, standing, words
 from server.domain.schedule import Period, day_words, in_words, london_day
 from server.domain.tally import Cell, Tally
-from server.exchange.status import Owed, Sight, Unacknowledged, Unattested, listed, together
+from server.exchange.status import Owed, Sight, Unacknowledged, Unattested, listed, to_words, together
 
 NBSP = "\N{NO-BREAK SPACE}"
 LATE_NOW = "Late now"
@@ -178,10 +178,9 @@ def _statements(sight: Sight) -> list[tuple[str, str]]:
 
 def _late(owed: Sequence[Owed]) -> dict[str, str]:
     first = owed[0]
-    to = f"to {listed([one.recipient_name for one in owed])}" if first.recipient else "done elsewhere"
     return {
         "who": first.sender_name,
-        "what": f"{first.exchange_name}, {first.period_words}, {to}",
+        "what": f"{first.exchange_name}, {first.period_words}, {to_words(owed)}",
         "when": f"was due {in_words(first.due_at)}",
         "ago": days_words(first.days_over),
     }

@@ -120,14 +120,15 @@ def lines(sight: Sight, called: str) -> Iterator[str]:
 
 def _owed(sight: Sight, owed: Sequence[Owed], *, by_others: bool = False) -> list[tuple[str, str]]:
     """A line for one sender, exchange and period; of a member only what it owes itself, or only what it does not."""
-    from server.exchange.status import listed, together
+    from server.exchange.status import to_words, together
 
     mine = [one for one in owed if sight.member is None or (one.sender == sight.member) != by_others]
     found = []
     for group in together(mine):
         first = group[0]
-        to = f"to {listed([one.recipient_name for one in group])}" if first.recipient else "done elsewhere"
-        found.append((first.sender_name, f"{first.exchange_name}, {first.period_words}, {to}: {_when(first)}"))
+        found.append(
+            (first.sender_name, f"{first.exchange_name}, {first.period_words}, {to_words(group)}: {_when(first)}")
+        )
     return found
 
 

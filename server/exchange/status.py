@@ -34,6 +34,8 @@ from server.store.duty_tables import HoldRow
 from server.store.tables import ConsignmentRow, DeliveryRow
 
 SEES_ALL = frozenset({"administrator", "auditor"})
+NAMED = 5
+"""How many recipients are named in one line."""
 _WAITS = (DeliveryStatus.AVAILABLE, DeliveryStatus.COLLECTED, DeliveryStatus.QUERIED)
 
 
@@ -361,7 +363,7 @@ class Status:
             runs_out=self._running_out(reader, member, now),
             statements=statements,
             holds=waits.holds,
-            findings=Findings(self._ground).open() if reader.member is None else (),
+            findings=Findings(self._ground).open() if reader.member is None and member is None else (),
         )  # fmt: skip
 
     def _owed(self, one: Obligation, now: datetime) -> Owed:
@@ -409,6 +411,14 @@ def together(owed: Iterable[Owed]) -> list[tuple[Owed, ...]]:
     for one in owed:
         found.setdefault((one.sender, one.exchange, one.period, one.standing), []).append(one)
     return [tuple(group) for group in found.values()]
+
+
+def to_words(owed: Sequence[Owed]) -> str:
+    """To whom: to Essex and Kent; of more than a few how many; nobody for what is done elsewhere."""
+    if not owed[0].recipient:
+        return "done elsewhere"
+    names = [one.recipient_name for one in owed]
+    return f"to {listed(names) if len(names) <= NAMED else f'{len(names)} members'}"
 
 
 def listed(names: Sequence[str]) -> str:

@@ -14,7 +14,9 @@ from bot.status_page import page, summary
 from server.cli.status import as_text, lines
 from server.domain.errors import Forbidden, Missing
 from server.domain.obligation import Standing
+from server.domain.schedule import in_words
 from server.domain.tally import Tally
+from server.exchange.status import to_words, together
 from tests.a_year import WHEN, a_year, an_obligation, put
 from tests.conftest import MakeGpgPerson, MakeSshKey
 from tests.small_exchange import SmallExchange, small_exchange
@@ -118,6 +120,23 @@ def test_the_page_puts_what_is_late_of_one_sender_in_one_line(here: SmallExchang
     ]  # fmt: skip
 
 
+def test_many_recipients_are_counted_and_not_listed(here: SmallExchange) -> None:
+    """Up to five are named; what is done elsewhere is owed to nobody here."""
+    here.exchange.clock.set(WHEN)
+    members = [member for member in here.exchange.policy.member_by_id if member != "kent"]
+    put(here.exchange, [
+        *(an_obligation(sender="kent", recipient=to, due=FRIDAY) for to in members),
+        *(an_obligation("movers", "kent", to, due=FRIDAY, kind="on_request") for to in members[:5]),
+        an_obligation("activity-survey", "kent", "", due=FRIDAY, kind="external"),
+    ])  # fmt: skip
+    told = [to_words(group) for group in together(here.exchange.status.sight(None).overdue)]
+    assert sorted(told) == [
+        "done elsewhere",
+        "to 8 members",
+        "to Essex, Thurrock, Southend, Medway and Brighton and Hove",
+    ]
+
+
 @pytest.mark.parametrize(
     ("numbers", "words"),
     [
@@ -191,7 +210,7 @@ def test_the_command_line_says_what_is_overdue_first(seen: SmallExchange) -> Non
     """Then what is due, waits and runs out, and a table whose last row is the sum."""
     sight = seen.exchange.status.sight(None)
     text = list(lines(sight, "All members"))
-    assert text[0] == "All members, sharing year 2026-27, as it stands on Thu 14 Jan 2027 10:30 in London."
+    assert text[0] == f"All members, sharing year 2026-27, as it stands on {in_words(sight.now)} in London."
     assert text[2].startswith("Overdue (")
     assert (
         text[3]
