@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 
-from bot.conversation import copies
+from bot.conversation import copies, owed
 from bot.conversation.answer import Choice, Field, Form, Reply
 from bot.conversation.questions import ASKS, QUESTIONS, TICKS, check
 from server.domain import guard
@@ -69,6 +69,10 @@ class Buttons:
             "snooze": lambda who, what, _, via: exchange.snoozes.snooze(who, what, via=via),
             "away": self._away,
             "back": lambda who, what, _, via: exchange.absences.back(what, by=who, via=via),
+            "nil": self._nil,
+            "cannot": self._cannot,
+            "done": self._done,
+            "ask-for": lambda who, what, said, via: exchange.obligations.ask_for(who, what, owed.whom(said), via=via),
             "suspend": lambda who, what, *_: exchange.people.suspend(what, by=who),
             "resume": lambda who, what, *_: exchange.people.resume(what, by=who),
         }
@@ -99,7 +103,7 @@ class Buttons:
             return self.ask(person_id, verb, subject)
         asked = check(verb, subject, answers or {})
         if asked is not None:
-            return self._again(person_id, asked) if verb in copies.VERBS else asked
+            return self._again(person_id, asked) if verb in copies.VERBS | owed.VERBS else asked
         try:
             outcome = carry_out(person_id, subject, answers or {}, via)
         except (Unclear, SeveralRefused) as error:
@@ -113,6 +117,8 @@ class Buttons:
         """The question before this verb; changes nothing. A Reply when the verb is unknown or asks nothing."""
         if verb in copies.VERBS and _SUBJECT.fullmatch(subject) is not None:
             return self._about_copies(person_id, verb, subject)
+        if verb in owed.VERBS and _SUBJECT.fullmatch(subject) is not None:
+            return self._about_owed(person_id, verb, subject)
         question = QUESTIONS.get(verb)
         if question is None or _SUBJECT.fullmatch(subject) is None:
             return Reply(GONE, "attention")
@@ -133,9 +139,36 @@ class Buttons:
             return Reply(error.sentence, "attention")
         return copies.processed(subject, asked) if verb == "processed" else copies.destroyed(subject, asked)
 
+    def _about_owed(self, person_id: str, verb: str, subject: str) -> Reply | Form:
+        """What is left of it, and whom it is about; a Reply with who answered when nothing is left."""
+        place, obligations = owed.place_of(subject), self._exchange.obligations
+        try:
+            if verb == "ask-for":
+                return owed.form(verb, subject, obligations.askable(person_id, subject))
+            return owed.form(verb, subject, obligations.left(person_id, *place)) if place else Reply(GONE, "attention")
+        except SafehandError as error:
+            return Reply(error.sentence, "attention")
+
+    def _nil(self, person_id: str, subject: str, answers: Mapping[str, str], via: str) -> Outcome:
+        """To the member that was chosen, or to all that are left."""
+        exchange, period = owed.place_of(subject) or (subject, "")
+        obligations, member = self._exchange.obligations, owed.whom(answers)
+        left = [one for one, _ in obligations.left(person_id, exchange, period).members] if member is None else member
+        return obligations.nil(person_id, exchange, period, left, via=via)
+
+    def _cannot(self, person_id: str, subject: str, answers: Mapping[str, str], via: str) -> Outcome:
+        exchange, period = owed.place_of(subject) or (subject, "")
+        reason = _why(answers)
+        return self._exchange.obligations.cannot(person_id, exchange, period, owed.whom(answers), reason, via=via)
+
+    def _done(self, person_id: str, subject: str, answers: Mapping[str, str], via: str) -> Outcome:
+        exchange, period = owed.place_of(subject) or (subject, "")
+        return self._exchange.obligations.done(person_id, exchange, period, answers.get("day", ""), via=via)
+
     def _again(self, person_id: str, wrong: Form) -> Reply | Form:
         """The whole form once more, with what was typed and what is wrong with it."""
-        form = self._about_copies(person_id, wrong.verb, wrong.subject)
+        about = self._about_copies if wrong.verb in copies.VERBS else self._about_owed
+        form = about(person_id, wrong.verb, wrong.subject)
         return form if isinstance(form, Reply) else replace(form, answers=wrong.answers, errors=wrong.errors)
 
     def _about_delivery(self, person_id: str, subject: str, form: Form) -> Reply | Form:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 
-from bot.conversation import copies
+from bot.conversation import copies, owed
 from bot.conversation.answer import Choice, Field, Form
 from server.domain import guard
 from server.domain.errors import Refused
@@ -16,6 +16,7 @@ ASKS = frozenset(
         "approve-change", "refuse-change", "correct", "decline-correction", "attest-yearly", "sign-agreement",
         "attest-destroyed", "processed", "destroyed", "hold", "release-hold", "approve-key", "refuse-key",
         "withdraw-key", "away",
+        "nil", "cannot", "done", "ask-for",
     }
 )  # fmt: skip
 """Verbs that ask something before they are carried out: a reason, or "are you sure?"."""
@@ -195,6 +196,8 @@ def check(verb: str, subject: str, answers: Mapping[str, str]) -> Form | None:
     """None when the answers can be sent on; else the form again with what is wrong. Pure: a chat can ask at once."""
     if verb in copies.VERBS:
         return copies.check(verb, subject, answers)
+    if verb in owed.VERBS:
+        return owed.check(verb, subject, answers)
     question = QUESTIONS.get(verb)
     if question is None or not question.fields:
         return None

@@ -25,6 +25,8 @@ HELP = (
     "/safehand status: what waits for you, and what you sent\n"
     "/safehand away 2026-12-21 2027-01-04 COLLEAGUE: you are away, and who stands in; /safehand back: you are back\n"
     "/safehand nudge D-…: ask a recipient for its acknowledgement\n"
+    "/safehand owed: what your organisation has to send, by when and where; nothing to send, cannot send\n"
+    "/safehand ask EXCHANGE MEMBER: ask for what is sent on request\n"
     "/safehand changes: what is proposed, what it would change, and your answer\n"
     "/safehand agreement: its text, who has signed it, and your signature\n"
     "/safehand statements: what your organisation says again each year, and whether it has\n"
@@ -90,6 +92,10 @@ class Words:
                     return self._as_person(account, self._statements)
                 case "correct":
                     return self._as_person(account, lambda person: self._correct(account, person, rest.split()))
+                case "owed":
+                    return self._as_person(account, self._owed)
+                case "ask":
+                    return self._as_person(account, lambda person: self._ask_for(account, person, rest.split()))
                 case "review":
                     return self._review(account, rest.strip().strip("`\"'“”"))
                 case "hold":
@@ -197,6 +203,24 @@ class Words:
             return Reply("Say which: /safehand correct D-2026-000417 line 44 address", "attention")
         delivery, _, line, field = said
         asked = self._exchange.corrections.correct(person_id, delivery.upper(), line, field, via=account.platform)
+        return Reply(asked.sentence, "good" if asked.changed else "info", asked.changed)
+
+    def _owed(self, person_id: str) -> Reply:
+        """What the member has to send: one line an exchange and month, with where to put it and the buttons."""
+        items = self._exchange.obligations.mine(person_id)
+        if not items:
+            return Reply("Your organisation has nothing to send now.", "good")
+        lines = [f"{item.label}: {item.words}{f'. Put: {item.path}' if item.path else ''}" for item in items]
+        lines = [*lines[:SHOWN], *([f"and {len(lines) - SHOWN} more, on the desk"] if len(lines) > SHOWN else [])]
+        known = [button for item in items[:ANSWERED] for button in item.buttons if button.verb != "snooze"]
+        return Reply("\n".join(lines), "attention", buttons=tuple(_named(known)))
+
+    def _ask_for(self, account: Account, person_id: str, said: list[str]) -> Reply:
+        """Ask year11-residents essex: from one member, or from everybody."""
+        if not 1 <= len(said) <= 2:
+            return Reply("Say what, and of whom: /safehand ask year11-residents essex", "attention")
+        sender = said[1].casefold() if len(said) == 2 else None
+        asked = self._exchange.obligations.ask_for(person_id, said[0].casefold(), sender, via=account.platform)
         return Reply(asked.sentence, "good" if asked.changed else "info", asked.changed)
 
     def _changes(self, person_id: str) -> Reply:

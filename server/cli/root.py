@@ -19,11 +19,13 @@ from server.cli import (
     demo,
     dispose,
     doctor,
+    event,
     findings,
     hold,
     key,
     ledger,
     member,
+    obligation,
     people,
     policy,
     policy_text,
@@ -80,6 +82,8 @@ app.add_typer(policy.app, name="policy")
 app.add_typer(member.app, name="member")
 app.add_typer(agreement.app, name="agreement")
 app.add_typer(correction.app, name="correction")
+app.add_typer(obligation.app, name="obligation")
+app.add_typer(event.app, name="event")
 app.add_typer(access.app, name="access")
 app.add_typer(attestation.app, name="attestation")
 app.add_typer(key.app, name="key")

@@ -112,7 +112,9 @@ def words(obligation: Obligation, now: datetime) -> str:
         case Standing.DONE:
             return f"done on {obligation.reference}" if obligation.reference else f"done {met}"
         case Standing.CANNOT:
-            return f"cannot send, because: {obligation.reason}"
+            late = obligation.met_at is not None and obligation.met_at > obligation.due_at
+            said = f"; said late, {met}" if late and obligation.kind in CHASED and not obligation.blocked else ""
+            return f"cannot send, because: {obligation.reason}{said}"
         case Standing.BLOCKED:
             return f"blocked by {obligation.blocked}"
         case Standing.WAITING:

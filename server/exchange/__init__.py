@@ -107,6 +107,7 @@ class Exchange:
         self.attest = Attest(
             self.sessions, self.delivery, self.acknowledgement, self.ad_hoc, self.revisions, self.signing,
             self.corrections, self.use, self.use_forms, self.yearly, self.holds, self.absences, self.nudges,
+            self.obligations,
         )  # fmt: skip
         self.keys = Keys(ground, self.sessions, self.revisions)
         self.people = People(ground)

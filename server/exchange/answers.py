@@ -6,6 +6,7 @@ Whoever's roles answer for their member says it for the member. A second press c
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import dataclass
 from datetime import date, datetime
 
 from sqlmodel import Session, select
@@ -30,6 +31,14 @@ from server.store import Tx
 from server.store.duty_tables import ObligationRow, OutsideEventRow
 
 OPERATOR = "operator"
+
+
+@dataclass(frozen=True, slots=True)
+class Left:
+    """What a form asks about: "Post-16 destinations, Nov 2026", and whom it is about: ids and names."""
+
+    what: str
+    members: tuple[tuple[str, str], ...] = ()
 
 
 class Answers:
@@ -60,7 +69,7 @@ class Answers:
         tidy = guard.reason(reason)
         with self._ground.transaction() as tx:
             person, exchange, month = self._answering(tx.session, person_id, exchange_id, period)
-            rows = self._mine(tx, person, exchange, month, _listed(recipient))
+            rows = self._mine(tx.session, tx.now, person, exchange, month, _listed(recipient))
             open_rows = [row for row in rows if row.answer == Answer.NONE.value]
             if not open_rows:
                 return Outcome(_answered_already(rows, tx.now), changed=False)
@@ -84,7 +93,7 @@ class Answers:
                     f"{exchange.called} is met by a file: put it into outbox/{exchange.id}/{month}/.", code="BY_FILE"
                 )
             on = _day(day)
-            rows = self._mine(tx, person, exchange, month, ())
+            rows = self._mine(tx.session, tx.now, person, exchange, month, ())
             row = rows[0]
             if Answer(row.answer) in MET:
                 return Outcome(_answered_already(rows, tx.now), changed=False)
@@ -150,6 +159,30 @@ class Answers:
         made = f" {tasks} members have it to do." if tasks else ""
         return Outcome(f"{event} is announced for {day_words(on)}.{made}", changed=True)
 
+    # -- what a form shows
+
+    def left(self, person_id: str, exchange_id: str, period: str) -> Left:
+        """What the person's member has not answered yet. Raises Refused with where it stands when nothing is left."""
+        with self._ground.store.reading() as session:
+            person, exchange, month = self._answering(session, person_id, exchange_id, period)
+            now = self._ground.now()
+            rows = self._mine(session, now, person, exchange, month, ())
+            hindrance = Hindrance.seen(self._ground, session)
+            asked = [row for row in rows if row.answer == Answer.NONE.value and hindrance.of(row, now) is None]
+            if not asked:
+                raise Refused(_answered_already(rows, now), code="ANSWERED")
+        members = tuple((row.recipient, self._ground.called(row.recipient)) for row in asked if row.recipient)
+        return Left(f"{exchange.called}, {month.words}", members)
+
+    def askable(self, person_id: str, exchange_id: str) -> Left:
+        """Whom the person's member may ask for what is sent on request."""
+        with self._ground.store.reading() as session:
+            policy = self._ground.in_force_at(session).policy
+            person = self._person(session, policy, person_id, "data_manager")
+            exchange = _exchange_of(policy, person, exchange_id)
+        senders = [sender for sender, to in pairs(policy, exchange) if to == person.member]
+        return Left(exchange.called, tuple((one, self._ground.called(one)) for one in senders))
+
     # -- who and what
 
     def _answering(
@@ -181,21 +214,21 @@ class Answers:
         }
         denied = [decision for decision in answers.values() if not decision.permit]
         found = tuple(sorted(one for one, decision in answers.items() if decision.permit))
-        if not found or (named and denied):
+        if not found or (len(named) == 1 and denied):
             raise Refused(denied[0].sentence if denied else "Nobody takes part.", code="DENIED")
         return found
 
     def _mine(
-        self, tx: Tx, person: Person, exchange: Exchange, month: Period, named: tuple[str, ...]
+        self, session: Session, now: datetime, person: Person, exchange: Exchange, month: Period, named: tuple[str, ...]
     ) -> list[ObligationRow]:
         """What the person's member owes, in a window that has opened. Raises Missing, or Refused before that."""
-        rows = of_group(tx.session, exchange.id, str(month), person.member)
+        rows = of_group(session, exchange.id, str(month), person.member)
         if not rows:
             raise Missing(f"Your organisation owes nothing for {exchange.called}, {month.words}.")
         found = [row for row in rows if not named or row.recipient in named]
         if len(found) < len(named):
             raise Missing(f"Your organisation owes no such member anything for {exchange.called}, {month.words}.")
-        if all(row.opens > london_day(tx.now).isoformat() for row in found):
+        if all(row.opens > london_day(now).isoformat() for row in found):
             raise Refused(
                 f"That is not asked for before {day_words(date.fromisoformat(found[0].opens))}.", code="AHEAD"
             )
@@ -328,7 +361,7 @@ def _answered_already(rows: list[ObligationRow], now: datetime) -> str:
     """Who was first, where everything is answered."""
     said = next((row for row in rows if row.met_by and row.met_at), None)
     if said is None or said.met_at is None:
-        return "A file for that has arrived and goes on its way: there is nothing to say."
+        return "Nothing is left of that: what has arrived goes on its way, and the others are not ready."
     word = {Answer.CANNOT: "said that it cannot be sent", Answer.NIL: "said that there is nothing to send"}
     what = word.get(Answer(said.answer), "answered it")
     return f"{said.met_by} {what} already, {clock_words(said.met_at, now)}."

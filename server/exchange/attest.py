@@ -16,6 +16,7 @@ from server.exchange.chasing import Nudges
 from server.exchange.corrections import Corrections
 from server.exchange.delivery import Deliveries, Outcome
 from server.exchange.holds import Holds
+from server.exchange.obligations import Obligations
 from server.exchange.revisions import Revisions
 from server.exchange.sessions import Sessions, Visitor
 from server.exchange.signing import Signing
@@ -26,6 +27,8 @@ from server.exchange.yearly import Yearly
 _NAME = re.compile(r"([cdehp]-\d{4}-\d{6,}|agreement-[0-9a-f]{12})\.([a-z-]+?)(?:\.txt)?", re.IGNORECASE)
 _AWAY = re.compile(r"away_(\d{4}-\d{2}-\d{2})_(\d{4}-\d{2}-\d{2})(?:_([a-z0-9-]{1,40}))?(?:\.txt)?", re.IGNORECASE)
 _BACK = re.compile(r"back(?:\.txt)?", re.IGNORECASE)
+_OWED = re.compile(r"([a-z0-9-]+)\.(\d{4}-\d{2})(?:\.([a-z0-9-]+))?\.(nil|cannot|done)(?:\.txt)?", re.IGNORECASE)
+_WANTED = re.compile(r"([a-z0-9-]+?)(?:\.([a-z0-9-]+))?\.wanted(?:\.txt)?", re.IGNORECASE)
 _YEARLY = re.compile(r"yearly-([a-z-]{1,40})\.txt", re.IGNORECASE)
 WORDS = (
     "D-….acknowledged  D-….queried  D-….rejected (with the reason inside)  D-….recall  C-….all-there  C-….discard  "
@@ -33,7 +36,9 @@ WORDS = (
     "agreement-….signed  D-….correct (with the line and the field inside)  E-….accepted  "
     "E-….declined (with the reason inside)  E-….withdrawn  D-….countersigned  "
     "D-….nudge  away_2026-12-21_2027-01-04_COLLEAGUE.txt  back.txt  "
-    "D-….hold (with the reason inside)  H-….release  "
+    "D-….hold (with the reason inside)  H-….release  EXCHANGE.MONTH.nil  EXCHANGE.MONTH.MEMBER.nil  "
+    "EXCHANGE.MONTH.cannot, EXCHANGE.MONTH.MEMBER.cannot (with the reason inside)  "
+    "EXCHANGE.MONTH.done (with the day inside)  EXCHANGE.wanted  EXCHANGE.MEMBER.wanted  "
     "and the forms that lie here, filled in: D-….processed.txt  D-….destroyed.txt  "
     "EXCHANGE_MONTH.processed.csv  EXCHANGE_MONTH.destroyed.csv  yearly-….txt"
 )
@@ -45,9 +50,9 @@ class Attest:
     def __init__(
         self, sessions: Sessions, deliveries: Deliveries, acknowledgements: Acknowledgements, ad_hoc: AdHoc,
         revisions: Revisions, signing: Signing, corrections: Corrections, use: UseOfCopies, forms: UseForms,
-        yearly: Yearly, holds: Holds, absences: Absences, nudges: Nudges,
+        yearly: Yearly, holds: Holds, absences: Absences, nudges: Nudges, obligations: Obligations,
     ) -> None:  # fmt: skip
-        self._forms, self._revisions, self._absences = forms, revisions, absences
+        self._forms, self._revisions, self._absences, self._obligations = forms, revisions, absences, obligations
         self._sessions, self._acknowledgements, self._signing = sessions, acknowledgements, signing
         self._corrections, self._yearly = corrections, yearly
         self._with_reason: Mapping[tuple[str, str], Callable[..., Outcome]] = {
@@ -93,6 +98,9 @@ class Attest:
         form = _YEARLY.fullmatch(clean)
         if form is not None:
             return self._yearly.by_form(person, form[1].casefold(), _text(content), via="sftp").sentence
+        said = self._owed(person, clean, content)
+        if said is not None:
+            return said.sentence
         found = _NAME.fullmatch(clean)
         if found is None:
             raise Refused(f"A file here is called one of: {WORDS}", code="ATTEST_UNKNOWN")
@@ -114,6 +122,23 @@ class Attest:
         first, last = days_said(found[1], found[2])
         cover = found[3].casefold() if found[3] else None
         return self._absences.away(person, first, last, cover, by=person, via="sftp")
+
+    def _owed(self, person: str, name: str, content: bytes) -> Outcome | None:
+        """What is owed, by exchange, month and member: nothing to send, cannot, done; or asked for. None: another."""
+        owed, wanted = _OWED.fullmatch(name), _WANTED.fullmatch(name)
+        if wanted is not None:
+            exchange, sender = wanted[1].casefold(), (wanted[2] or "").casefold()
+            return self._obligations.ask_for(person, exchange, sender or None, via="sftp")
+        if owed is None:
+            return None
+        exchange, month, member = owed[1].casefold(), owed[2], (owed[3] or "").casefold() or None
+        match owed[4].casefold():
+            case "nil":
+                return self._obligations.nil(person, exchange, month, member, via="sftp")
+            case "cannot":
+                return self._obligations.cannot(person, exchange, month, member, _text(content), via="sftp")
+            case _:
+                return self._obligations.done(person, exchange, month, _text(content), via="sftp")
 
     def _problem(
         self, kind: Literal["queried", "rejected"], person: str, subject: str, reason: str, *, via: str

@@ -41,6 +41,7 @@ class Obligations:
         answers = Answers(ground, self._fulfilment, nil_returns or NilReturns(ground, self._fulfilment))
         self.nil, self.cannot, self.done = answers.nil, answers.cannot, answers.done
         self.ask_for, self.announce = answers.ask_for, answers.announce
+        self.left, self.askable = answers.left, answers.askable
         self._closed: str | None = None
         """The minute at which nothing was left to close."""
 
@@ -106,6 +107,14 @@ class Obligations:
         )  # fmt: skip
         rows = session.exec(query.order_by(col(ObligationRow.due_at), col(ObligationRow.id))).all()
         return self._with_blocks(session, rows, now)
+
+    def mine(self, person_id: str) -> tuple[Item, ...]:
+        """What the person's member has to send, for whoever may say something about it; most urgent first."""
+        person, now = self._ground.person(person_id), self._ground.now()
+        if not self._ground.policy.may(person, "obligation.answer"):
+            return ()
+        with self._ground.store.reading() as session:
+            return tuple(self._chase.items(session, Hat(person.member, "data_manager"), now))
 
     def _with_blocks(self, session: Session, rows: Iterable[ObligationRow], now: datetime) -> tuple[Obligation, ...]:
         """As values; what is not due yet and could not be done now reads as blocked."""

@@ -203,5 +203,5 @@ def _buttons(exchange: Exchange, place: Place, free: bool) -> tuple[Button, ...]
     if not exchange.by_file:
         done = Button("done", "Done …", subject, "primary")
         return (done, Button("cannot", "Cannot …", subject), Button("snooze", "Later", _about(place)))
-    nil = (Button("nil", "Nothing to send …", subject),) if exchange.nil_return == "allowed" else ()
+    nil = (Button("nil", "Nothing to send …", subject, "primary"),) if exchange.nil_return == "allowed" else ()
     return (*nil, Button("cannot", "Cannot send …", subject), Button("snooze", "Later", _about(place)))
