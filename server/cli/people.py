@@ -7,7 +7,6 @@ from typing import Annotated
 import typer
 
 from server.cli.opening import Data, opened, running_web_url, settings_for
-from server.exchange.away import days_said
 from server.settings import Settings
 
 PersonId = Annotated[str, typer.Argument(metavar="PERSON", help="A person's id in the policy, such as p-kent-1.")]
@@ -71,6 +70,8 @@ def away(
 
     Example: safehand away p-kent-1 --from 2026-12-21 --until 2027-01-04 --cover p-kent-2 --by p-kent-1
     """
+    from server.exchange.away import days_said  # a second of imports that `--help` need not wait for
+
     begins, ends = days_said(first, last)
     with opened(settings_for(data)) as exchange:
         typer.echo(exchange.absences.away(person, begins, ends, cover, by=by).sentence)

@@ -24,7 +24,7 @@ from server.policy.load import load_texts, read_texts
 from server.policy.revision import revision
 from server.store.tables import ConsignmentRow, DeliveryRow
 from tests.year.days import POLICY, at
-from tests.year.plan import READERS, Act, File, Plan, year
+from tests.year.plan import DOWN, READERS, Act, File, Plan, year
 
 TEMPLATES = POLICY.parents[1] / "templates"
 VOUCHERS = ("g-essex", "g-kent")
@@ -110,7 +110,7 @@ class Player:
     def do(self, what: str, moment: datetime, act: Act | None) -> None:
         """One step; it may have been begun before."""
         if what == "clock":
-            self.exchange.clock.set(moment)
+            self.exchange.clock.set(moment, running=False if moment == DOWN[1] else None)
         elif what == "tick":
             self.exchange.tick()
         elif act is not None:
