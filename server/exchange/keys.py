@@ -20,7 +20,7 @@ from server.domain.errors import Busy, Forbidden, Refused, SafehandError
 from server.domain.ledger import Event
 from server.domain.schedule import day_words, london_day
 from server.exchange.ground import Ground
-from server.exchange.proposed_keys import OPEN, is_gpg
+from server.exchange.proposed_keys import OPEN, is_gpg, marks_of
 from server.exchange.revisions import EXCHANGE, Revisions
 from server.exchange.sessions import Sessions, Visitor, fingerprint
 from server.policy.edit import PersonKeys, with_new_key, with_version
@@ -107,11 +107,11 @@ class Keys:
     def _require_new(self, person: Person, mark: str, text: str) -> None:
         """Nobody else's key, none that is there already, none that nothing could be sealed to."""
         policy = self._ground.policy
-        if any(mark in _marks_of(other) for other in policy.people if other.id != person.id):
+        if any(mark in marks_of(other) for other in policy.people if other.id != person.id):
             raise Refused("That key stands in the policy for somebody else: make one of your own.", code="NOT_YOURS")
         if is_gpg(mark):
             self._require_usable(person, mark, text)
-        elif mark in _marks_of(person):
+        elif mark in marks_of(person):
             raise Refused("That key stands in the policy already: nothing has to be done.", code="NOTHING_NEW")
 
     def _require_usable(self, person: Person, mark: str, text: str) -> None:
@@ -232,16 +232,11 @@ def _open_of(session: Session, person: str) -> list[KeyProposalRow]:
     return list(session.exec(query).all())
 
 
-def _marks_of(person: Person) -> set[str]:
-    """The fingerprints of everything that a person logs in with, or opens files with."""
-    return {key.fingerprint for key in person.gpg_keys} | {fingerprint(key.public) for key in person.ssh_keys}
-
-
 def _has(policy: PolicySet, person_id: str, row: KeyProposalRow) -> bool:
     """Whether the policy has this key, with this very text for one of GPG."""
     person = policy.person_by_id[person_id]
     if not is_gpg(row.fingerprint):
-        return row.fingerprint in _marks_of(person)
+        return row.fingerprint in marks_of(person)
     return any(k.fingerprint == row.fingerprint and k.armored.strip() == row.text.strip() for k in person.gpg_keys)
 
 

@@ -6,12 +6,13 @@ by an administrator.
 
 from __future__ import annotations
 
-from sqlmodel import Session, select
+from sqlmodel import Session, col, select
 
 from server.domain.agreement import Person, PolicySet
 from server.domain.errors import Forbidden, Refused
 from server.domain.notice import Button
 from server.domain.quorum import ChangeClass
+from server.policy.public_keys import fingerprint
 from server.store.tables import KeyProposalRow, ProposalRow
 
 HEARD = 8
@@ -27,6 +28,28 @@ def key_of(session: Session, proposal: ProposalRow) -> KeyProposalRow | None:
 def is_gpg(fingerprint: str) -> bool:
     """An OpenPGP fingerprint, not that of an SSH key."""
     return not fingerprint.startswith("SHA256:")
+
+
+def marks_of(person: Person) -> set[str]:
+    """The fingerprints of everything that a person logs in with, or opens files with."""
+    return {key.fingerprint for key in person.gpg_keys} | {fingerprint(key.public) for key in person.ssh_keys}
+
+
+def left_out(session: Session, before: PolicySet, after: PolicySet) -> tuple[str, ...]:
+    """Keys that came through a mailbox and are in force, and that this set does not have: a sentence each.
+
+    Files that an administrator keeps do not have them until they are taken over.
+    """
+    query = select(KeyProposalRow).where(KeyProposalRow.status == "approved").order_by(col(KeyProposalRow.id))
+    found = []
+    for row in session.exec(query).all():
+        old, new = before.person(row.person), after.person(row.person)
+        if old is not None and new is not None and row.fingerprint in marks_of(old) - marks_of(new):
+            found.append(
+                f"Key {row.fingerprint} of {row.person} came through their mailbox and is not in these files: take it "
+                f"over first (safehand policy show {before.policy.version} --file people.yaml), unless it is to go."
+            )
+    return tuple(found)
 
 
 def answers_for(policy: PolicySet, person: Person, key: KeyProposalRow, classes: frozenset[ChangeClass]) -> bool:

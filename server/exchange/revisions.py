@@ -32,7 +32,7 @@ from server.exchange.delivery import Outcome
 from server.exchange.ground import Ground, InForce, texts_of
 from server.exchange.history import History, stored
 from server.exchange.people import OPERATOR
-from server.exchange.proposed_keys import key_of, require_checked
+from server.exchange.proposed_keys import key_of, left_out, require_checked
 from server.exchange.standing import can_answer, standing_at
 from server.exchange.vouched import answers, require_in_ledger, signatures
 from server.policy.changes import changes, judged
@@ -94,8 +94,14 @@ class Revisions:
             self._ground.person(by)
         with self._ground.store.reading() as session:
             base = self._ground.in_force_at(session)
-            planned = plan(base.policy, policy, standing_at(self._ground, session))
+            planned = self._planned(session, base, policy)
             return self._with_label(session, base, policy, planned)
+
+    def _planned(self, session: Session, base: InForce, policy: PolicySet) -> Plan:
+        """The plan, and the keys that came through a mailbox and would be lost with it."""
+        planned = plan(base.policy, policy, standing_at(self._ground, session))
+        told = tuple(Consequence("key", words) for words in left_out(session, base.policy, policy))
+        return replace(planned, consequences=(*told, *planned.consequences)) if told else planned
 
     def _with_label(self, session: Session, base: InForce, policy: PolicySet, planned: Plan) -> Plan:
         """The plan, and what has to be renamed before it can be proposed."""
@@ -120,7 +126,7 @@ class Revisions:
         _require_open_end(policy)
         revision = revision_of(policy)
         with self._ground.store.reading() as session:  # the thinking is done before anybody has to wait for the lock
-            planned = plan(self._ground.in_force_at(session).policy, policy, standing_at(self._ground, session))
+            planned = self._planned(session, self._ground.in_force_at(session), policy)
         with self._ground.transaction() as tx:
             person = self._ground.acting(tx.session, by)
             base = self._ground.in_force_at(tx.session)

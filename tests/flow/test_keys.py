@@ -18,7 +18,7 @@ from server.exchange.asking import ProposalView
 from server.exchange.views import NoticeView
 from server.policy.edit import PersonKeys, with_keys
 from tests.conftest import GpgPerson, MakeGpgPerson, MakeSshKey
-from tests.small_exchange import TEMPLATES, SmallExchange, policy_files, put_in_force, records, small_exchange
+from tests.small_exchange import TEMPLATES, SmallExchange, moved, policy_files, put_in_force, records, small_exchange
 
 PLACE = "post16-destinations/2026-11/kent"
 
@@ -237,6 +237,24 @@ def test_a_person_has_a_few_keys_waiting_and_no_more(here: SmallExchange, ssh_ke
         drop(here, ssh_key(f"many-{number}").public)
     with pytest.raises(Refused, match="withdraw one of them"):
         drop(here, ssh_key("many-3").public)
+
+
+def test_files_that_lack_a_key_from_the_mailbox_say_so_before_it_is_lost(
+    here: SmallExchange, gpg_person: MakeGpgPerson
+) -> None:
+    """Whoever plans or approves them reads it first; with the key taken over, nothing is said."""
+    key = gpg_person("kent-next")
+    approve(here, drop(here, key.armored), "g-kent", "g-essex")
+    here.exchange.tick()
+    files = policy_files(here.keys, gpg_person)
+    files["policy.yaml"] = moved(files["policy.yaml"], here.exchange.policy.policy.version)
+    files["access.yaml"] = files["access.yaml"].replace("[30, 7]", "[30, 8]")
+    revisions = here.exchange.revisions
+    warned = [line for line in revisions.plan(files, by="a-essex-1").lines if "came through their mailbox" in line]
+    assert len(warned) == 1 and key.fingerprint in warned[0] and "policy show 2.1.1" in warned[0]
+    assert warned[0] in revisions.propose(files, by="a-essex-1").lines
+    files["people.yaml"] = revisions.history.files("2.1.1")["people.yaml"]
+    assert not any("mailbox" in line for line in revisions.plan(files, by="a-essex-1").lines)
 
 
 # ---------------------------------------------------------------- what is no key to propose
