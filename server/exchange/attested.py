@@ -16,7 +16,7 @@ from server.domain.attestation import Counts, backup_words, is_overdue
 from server.domain.delivery import REPLACED, VISIBLE, Status, Use
 from server.domain.schedule import clock_words, london_day
 from server.store.duty_tables import AttestationRow, AttestedAuthorityRow, HoldRow, StageRow, ToldRow
-from server.store.tables import ConsignmentRow, DeliveryRow
+from server.store.tables import ConsignmentRow, DeliveryRow, DepartureRow
 
 Step = Literal["collect", "acknowledge", "processed", "destroyed"]
 Held = tuple[DeliveryRow, ConsignmentRow, AttestationRow | None]
@@ -80,10 +80,12 @@ class ShareView:
 
 
 def owed() -> ColumnElement[bool]:
-    """Deliveries of whose copy the recipient still has to say something."""
+    """Deliveries of whose copy the recipient still has to say something; a member that left attests all at once."""
+    gone = exists().where(col(DepartureRow.member) == col(DeliveryRow.recipient))
     replaced = and_(col(DeliveryRow.status).in_(_values(REPLACED)), col(DeliveryRow.collected_at).is_not(None))
     return and_(
         col(DeliveryRow.use_state) != Use.DESTROYED,
+        ~gone,
         col(DeliveryRow.available_at).is_not(None),
         or_(col(DeliveryRow.status).in_(_values(VISIBLE)), replaced),
     )

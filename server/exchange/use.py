@@ -42,7 +42,7 @@ from server.store import Tx
 from server.store.duty_tables import AttestationRow, AttestedAuthorityRow, HabitRow, HoldRow
 from server.store.tables import ConsignmentRow, DeliveryRow, LedgerRow
 
-MOST_AT_ONCE = 100
+MOST_AT_ONCE = 50
 OneAct = Callable[[Tx, Person, DeliveryRow, ConsignmentRow], Outcome]
 
 

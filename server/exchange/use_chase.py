@@ -6,6 +6,7 @@ What it is about: `use:D-…` for a delivery's use-by day, `destroy:D-…` for w
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from datetime import date, datetime, time
 
 from sqlalchemy import ColumnElement, String, and_, exists, or_, type_coerce
@@ -237,8 +238,8 @@ class UseChase:
         else:
             words = f"Use and destroy by {day_words(use_by)}."
         about = f"{DESTROY if step == 'destroyed' else USE}:{row.id}"
-        tone = _tone(use_by, now, step)
-        return Item(about, _group(use_by, now), label, words, _end_of(use_by), tone, use_buttons(row))
+        tone, main = _tone(use_by, now, step), tuple(replace(button, style="primary") for button in use_buttons(row))
+        return Item(about, _group(use_by, now), label, words, _end_of(use_by), tone, main)
 
     def _for_lead(self, session: Session, policy: PolicySet, member: str, now: datetime) -> list[Item]:
         late = held_by(session, policy, member, overdue_on(london_day(now)))

@@ -348,6 +348,15 @@ def test_r084_the_day_after_it_is_overdue_and_on_the_register(here: SmallExchang
     assert here.count("use.overdue", delivery) == 1
 
 
+def test_a_member_that_left_is_asked_nothing_of_single_deliveries(here: SmallExchange) -> None:
+    """It attests the destruction of everything at once: nothing of it is overdue beside that."""
+    delivery = acknowledged(here)
+    here.exchange.departures.leave("kent", by="operator")
+    at(here, "2027-02-02")
+    assert here.count("use.overdue", delivery) == 0
+    assert asked(here, f"use:{delivery}", "before-P7D") is None
+
+
 def test_what_the_own_lead_holds_is_not_destroyed(here: SmallExchange) -> None:
     """Under the recipient's hold nobody is asked to destroy it, nobody can say so, and it is not overdue."""
     exchange, delivery = here.exchange, acknowledged(here)
@@ -378,7 +387,7 @@ def test_what_waits_stands_in_the_mailbox_and_in_the_senders_receipt(here: Small
     exchange.use.processed("p-kent-1", delivery, SOME, via="desk")
     assert f"destroy, by Mon 1 Feb 2027: attest/{delivery}.destroyed.txt" in due()
     exchange.use.destroyed("p-kent-1", delivery, GONE, via="desk")
-    assert "Nothing is waiting for you." in due()
+    assert delivery not in due()
     papers = {paper.name: paper for paper in exchange.views.receipts(here.visitor("p-essex-1"))}
     receipt = json.loads(json.loads(papers[f"{delivery}.receipt.json"].content())["signed"])
     use = receipt["use"]
