@@ -281,7 +281,7 @@ class Storm(RuleBasedStateMachine):
         told = {view.id for view in views.received(person)}
         files = {f.delivery for folder in views.inbox(visitor) for f in views.inbox_files(visitor, *folder)}
         assert told == {row.id for row in mine if row.available_at is not None}
-        assert files == {row.id for row in mine if row.status in VISIBLE}
+        assert files == {row.id for row in mine if row.status in VISIBLE and row.copy_state is SealedCopy.KEPT}
 
 
 def storms(template: Template, *, many: int, steps: int, phases: tuple[Phase, ...]) -> None:
