@@ -196,6 +196,8 @@ def _line(group: Group, items: Sequence[Item], now: datetime) -> str:
     which = first.label if len(items) == 1 else f"{len(items)}, first {first.label}"
     if first.due_at is None:
         return f"{HEADINGS[group]}: {which}{f': {first.words}' if len(items) == 1 else ''}"
+    if first.due_at < now and group != "overdue":  # what is only chased is not held against anybody
+        return f"{HEADINGS[group]}: {which}"
     by = clock_words(first.due_at, now)
     return f"{HEADINGS[group]}: {which}, {'was due' if first.due_at < now else 'by'} {by}"
 
