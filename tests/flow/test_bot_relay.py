@@ -92,7 +92,7 @@ async def test_a_platform_that_asks_to_wait_is_left_alone(small: SmallExchange, 
     """After a 429 nothing is tried before the time is over, then everything arrives."""
     while await Relay(small.exchange, Postbox(), threads).round():
         pass
-    postbox = Postbox(trouble=[Later(1.2), Later(1.2)])
+    postbox = Postbox(trouble=[Later(1.2) for _ in range(4)])
     relay = Relay(small.exchange, postbox, threads)
     small.arrive()
     before = time.monotonic()
