@@ -215,7 +215,7 @@ class Exchange:
             "purges": self.disposal.finish,
             "reminders": self.reminders.remind_due,
             "pacing": self.pacing.pace,
-            "digests": self.digests.write_due,
+            "digests": self.digests.write_in_time,
         }
 
     def tick(self) -> None:
@@ -224,6 +224,7 @@ class Exchange:
             return
         for act in self.duties.values():
             act()
+        self.digests.write_due()
 
     def recover(self, *, older_than: float = 0) -> list[str]:
         """Spool against rows, at the start (or files `older_than` seconds); what was found, in sentences."""

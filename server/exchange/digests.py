@@ -5,10 +5,12 @@ The message is written again when something moved, and not otherwise: whoever lo
 
 from __future__ import annotations
 
+import time
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
-from datetime import UTC, date, datetime, time
+from dataclasses import dataclass, field, replace
+from datetime import UTC, date, datetime
+from datetime import time as clock_time
 
 from sqlalchemy import ColumnElement
 from sqlmodel import Session, col, select
@@ -34,6 +36,9 @@ SHOWN = 9
 ALSO_SHOWN = 3
 BUTTONS = 5
 LINES = 3
+_REST = 10
+_LONGEST_REST = 30.0
+"""How long a look rests, in times its own length; seconds at most."""
 _FARTHEST = datetime.max.replace(tzinfo=UTC)
 HEADINGS: Mapping[Group, str] = {
     "overdue": "Overdue",
@@ -55,7 +60,8 @@ class _Day:
     policy: PolicySet
     present: Presence
     now: datetime
-    items: dict[Hat, tuple[Item, ...]]
+    items: dict[Hat, tuple[Item, ...]] = field(default_factory=dict)
+    people: dict[str, tuple[Item, ...]] = field(default_factory=dict)
 
     @property
     def today(self) -> date:
@@ -69,6 +75,7 @@ class Digests:
         self._ground, self._chased = ground, tuple(chased)
         self._seen: tuple[int, date, bool, frozenset[tuple[str, str, int]]] | None = None
         """The ledger's head, the day, whether it was an hour for reminders, and what had joined, at the last look."""
+        self._rest_until = 0.0
 
     # -- what waits
 
@@ -83,7 +90,7 @@ class Digests:
 
     def _day(self, session: Session, now: datetime) -> _Day:
         present = presence(self._ground, session, now)
-        return _Day(session, self._ground.in_force_at(session).policy, present, now, {})
+        return _Day(session, self._ground.in_force_at(session).policy, present, now)
 
     def _items(self, day: _Day, person_id: str) -> tuple[Item, ...]:
         snoozed = _snoozed(day.session, person_id, day.today)
@@ -91,6 +98,11 @@ class Digests:
 
     def _all(self, day: _Day, person_id: str) -> tuple[Item, ...]:
         """Those that they asked to hear of later, too."""
+        if person_id not in day.people:
+            day.people[person_id] = self._worked_out(day, person_id)
+        return day.people[person_id]
+
+    def _worked_out(self, day: _Day, person_id: str) -> tuple[Item, ...]:
         found: dict[str, Item] = {}
         for hat in hats_of(day.policy, person_id, day.present):
             for item in self._under(day, hat):
@@ -103,6 +115,15 @@ class Digests:
         return day.items[hat]
 
     # -- the message
+
+    def write_in_time(self) -> int:
+        """The same, at most a tenth of the time: while much is going on, the message follows some seconds later."""
+        begun = time.monotonic()
+        if begun < self._rest_until:
+            return 0
+        written = self.write_due()
+        self._rest_until = begun + min((time.monotonic() - begun) * _REST, _LONGEST_REST)
+        return written
 
     def write_due(self) -> int:
         """The day's message of everybody who was told something today, as things stand; how many were written."""
@@ -318,4 +339,4 @@ def _joins_today(now: datetime) -> tuple[ColumnElement[bool], ...]:
 
 
 def _midnight(now: datetime) -> datetime:
-    return datetime.combine(london_day(now), time(0), tzinfo=LONDON).astimezone(UTC)
+    return datetime.combine(london_day(now), clock_time(0), tzinfo=LONDON).astimezone(UTC)
