@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import date, datetime, timedelta
 
 import pytest
@@ -13,10 +14,11 @@ from server.domain.audience import Hat
 from server.domain.errors import Forbidden, Missing, Refused
 from server.domain.obligation import Answer, Obligation, Standing, standing
 from server.domain.schedule import LONDON
+from server.exchange import Exchange
 from server.exchange.obligation_rows import obligation_of
 from server.store.duty_tables import ObligationRow
 from tests.conftest import MakeGpgPerson, MakeSshKey
-from tests.small_exchange import SmallExchange, policy_files, put_in_force, small_exchange
+from tests.small_exchange import TEMPLATES, SmallExchange, policy_files, put_in_force, small_exchange
 
 POST16, PERIOD = "post16-destinations", "2026-11"
 DUE = datetime(2026, 12, 7, 17, 0, tzinfo=LONDON)
@@ -92,6 +94,44 @@ def test_a_set_is_made_fast(here: SmallExchange) -> None:
     began = time.monotonic()
     assert here.exchange.obligations.make() > 2500
     assert time.monotonic() - began < 5
+
+
+@pytest.mark.parametrize("here", ["sqlite", "postgresql"], indirect=True)
+def test_two_servers_make_and_close_everything_once(here: SmallExchange) -> None:
+    """Both look at the same moment; there is one row a pair, and one entry for what was made and what was closed."""
+    ground = here.exchange.ground
+    with ground.transaction() as tx:
+        for row in tx.session.exec(select(ObligationRow)).all():
+            tx.session.delete(row)
+    here.exchange.obligations._making._made = None
+    here.exchange.clock.set(DUE - timedelta(minutes=1))
+    other = Exchange.open(ground.data, database_url=ground.store.url, templates=TEMPLATES)
+    before = here.kinds().count("obligations.made")
+    try:
+        _both(here.exchange.obligations.make, other.obligations.make)
+        here.exchange.clock.set(DUE + timedelta(minutes=1))
+        other.refresh()
+        _both(here.exchange.obligations.close_due, other.obligations.close_due)
+    finally:
+        other.ground.store.close()
+    assert len(rows(here, exchange=POST16, period=PERIOD)) == 72
+    assert here.kinds().count("obligations.made") == before + 4
+    assert here.kinds().count("obligations.closed") == 2
+
+
+def _both(*acts: Callable[[], object]) -> None:
+    """At the same moment, each in a thread of its own."""
+    ready = threading.Barrier(len(acts))
+
+    def run(act: Callable[[], object]) -> None:
+        ready.wait()
+        act()
+
+    running = [threading.Thread(target=run, args=(act,)) for act in acts]
+    for one in running:
+        one.start()
+    for one in running:
+        one.join()
 
 
 # ---------------------------------------------------------------- answered
