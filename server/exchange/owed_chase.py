@@ -38,6 +38,8 @@ class OwedChase:
         self._ground = ground
         self._seen: tuple[int, str, str] | None = None
         """The ledger's head, the revision and the day for which nothing was left to plan."""
+        self._lines: dict[str, tuple[tuple[str, str], tuple[Item, ...]]] = {}
+        """A member's lines, with the ledger's head and the minute that they are of."""
 
     @property
     def prefixes(self) -> frozenset[str]:
@@ -94,15 +96,24 @@ class OwedChase:
         """One line an exchange and period; for a governance lead what is overdue."""
         if hat.role not in {"designated_person", "data_manager", "governance_lead"}:
             return []
+        lines = self._lines_of(session, hat.member, now)
+        return [item for item in lines if hat.role != "governance_lead" or item.group == "overdue"]
+
+    def _lines_of(self, session: Session, member: str, now: datetime) -> tuple[Item, ...]:
+        """The member's lines, worked out once for all its hats: nothing moves without an entry, but for the minute."""
+        head = session.exec(select(HeadRow.hash)).first() or ""
+        key = (head, f"{now:%Y-%m-%d %H:%M}")
+        known = self._lines.get(member)
+        if known is not None and known[0] == key:
+            return known[1]
         groups: dict[Place, list[ObligationRow]] = {}
-        for row in unmet(session, now, sender=hat.member):
+        for row in unmet(session, now, sender=member):
             groups.setdefault((row.exchange, row.period, row.sender), []).append(row)
-        if not groups:
-            return []
         hindrance = Hindrance.seen(self._ground, session)
-        items = [_item(hindrance, place, rows, now) for place, rows in groups.items()]
-        found = [item for item in items if item is not None]
-        return [item for item in found if hat.role != "governance_lead" or item.group == "overdue"]
+        items = (_item(hindrance, place, rows, now) for place, rows in groups.items())
+        found = tuple(item for item in items if item is not None)
+        self._lines[member] = (key, found)
+        return found
 
 
 def _about(place: Place) -> str:
