@@ -7,7 +7,7 @@ What it is about: `ack:D-…` for the recipient, `uncollected:D-…` for the sen
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from datetime import date, datetime, time
+from datetime import date, datetime, time, timedelta
 from functools import partial
 
 from sqlalchemy import ColumnElement
@@ -64,9 +64,10 @@ class AcknowledgementChase:
             exchange = policy.exchange(consignment.exchange)
             if row.available_at is None or exchange is None:
                 continue
-            yield from _planned(policy, exchange, row, row.available_at)
-            if row.copy_state is SealedCopy.PURGED and row.collected_at is None:
-                yield Planned(f"{UNCOLLECTED}:{row.id}", GONE, now)
+            if row.copy_state is not SealedCopy.PURGED:
+                yield from _planned(policy, exchange, row, row.available_at)
+            elif row.collected_at is None:
+                yield Planned(f"{UNCOLLECTED}:{row.id}", GONE, min(now, _over(row, now)))
 
     # -- asking
 
@@ -230,6 +231,12 @@ def _planned(policy: PolicySet, exchange: Exchange, row: DeliveryRow, available:
             yield Planned(about, stage, moment())
         except CalendarUncovered:
             continue
+
+
+def _over(row: DeliveryRow, now: datetime) -> datetime:
+    """The end of the use-by day, with which a copy goes that nobody collected."""
+    last = date.fromisoformat(row.use_by) if row.use_by else london_day(now)
+    return datetime.combine(last + timedelta(1), time(0), tzinfo=LONDON)
 
 
 def _before(calendar: Calendar, use_by: date) -> datetime:

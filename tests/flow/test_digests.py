@@ -481,3 +481,16 @@ def test_buttons_put_off_nudge_and_say_who_is_away(here: SmallExchange) -> None:
     back = buttons.press("p-kent-1", "back", "p-kent-1", via="desk")
     assert isinstance(back, Reply)
     assert back.changed
+
+
+def test_a_sender_hears_again_before_the_use_by_day_and_once_when_the_copy_goes(here: SmallExchange) -> None:
+    """After five working days, two working days before the end, and when what nobody collected is gone."""
+    delivery = here.arrive()
+    for day in ("2026-12-08", "2027-01-28", "2027-02-02", "2027-02-03"):
+        until(here, f"{day} 10:00")
+    essex = [(day, stage) for day, stage, who in told(here, "uncollected") if who == "p-essex-1"]
+    assert essex == [
+        ("2026-12-08", "not-collected"), ("2027-01-28", "not-collected-use-by"), ("2027-02-02", "gone"),
+    ]  # fmt: skip
+    labels = {item.label: item.words for item in here.exchange.digests.today("p-essex-1")}
+    assert "its time here is over" in labels[f"{delivery} to Kent"]
