@@ -38,6 +38,7 @@ from bot.status_page import ALL, page
 from server.domain.agreement_words import COLUMNS
 from server.domain.due import year_named
 from server.domain.errors import Busy, SafehandError
+from server.domain.pacing import DIGEST
 from server.domain.schedule import in_words
 from server.exchange import Exchange
 from server.exchange.people import DeskSession
@@ -232,7 +233,9 @@ class Desk:
 
     async def _home(self, request: Request, session: DeskSession) -> Response:
         person = session.person.id
-        notices = await self._threads.run(self._exchange.views.notices, person)
+        told = await self._threads.run(self._exchange.views.notices, person)
+        notices = [view for view in told if view.notice.kind != DIGEST]  # the page itself says what waits today
+        head = await self._threads.run(self._exchange.evidence.head)
         received = await self._threads.run(self._exchange.views.received, person)
         sent = await self._threads.run(self._exchange.views.sent_deliveries, person)
         review = await self._threads.run(self._exchange.reviews.under_way, person)
@@ -247,6 +250,7 @@ class Desk:
             uses=uses,
             today=today_groups(today),
             chat=self._chat,
+            head=head,
             waiting=[notice_item(view, now) for view in waiting],
             news=[notice_item(view, now) for view in notices if not waits(view)][:NOTICES_SHOWN],
             received=[delivery_line(view) for view in received[:DELIVERIES_SHOWN]],

@@ -19,7 +19,7 @@ from server.domain.agreement import PolicySet
 from server.domain.audience import TEAM, Hat, Presence, hats_of
 from server.domain.notice import Button, Notice, Tone
 from server.domain.pacing import AT_ONCE, DIGEST, digest_thread, may_remind
-from server.domain.schedule import LONDON, clock_words, london_day
+from server.domain.schedule import LONDON, clock_words, day_words, london_day
 from server.exchange.absences import presence
 from server.exchange.chased import GROUPS, Chased, Group, Item
 from server.exchange.ground import Ground
@@ -211,6 +211,14 @@ def summary(items: Sequence[Item], now: datetime, *, most: int = LINES) -> list[
     return [*lines[: most - 1], rest]
 
 
+def _by(item: Item, group: Group, now: datetime) -> str:
+    """Files are due at an hour; for everything else the day says enough."""
+    moment = item.due_at or now
+    if group in {"overdue", "send"}:
+        return clock_words(moment, now)
+    return "today" if london_day(moment) == london_day(now) else day_words(london_day(moment))
+
+
 def _line(group: Group, items: Sequence[Item], now: datetime) -> str:
     """To send: 3, first Post-16 destinations, Nov 2026, by Mon 7 Dec 17:00."""
     first = items[0]
@@ -219,8 +227,7 @@ def _line(group: Group, items: Sequence[Item], now: datetime) -> str:
         return f"{HEADINGS[group]}: {which}{f': {first.words}' if len(items) == 1 else ''}"
     if first.due_at < now and group != "overdue":  # what is only chased is not held against anybody
         return f"{HEADINGS[group]}: {which}"
-    by = clock_words(first.due_at, now)
-    return f"{HEADINGS[group]}: {which}, {'was due' if first.due_at < now else 'by'} {by}"
+    return f"{HEADINGS[group]}: {which}, {'was due' if first.due_at < now else 'by'} {_by(first, group, now)}"
 
 
 def _shown(items: Sequence[Item], joined: Sequence[Notice]) -> tuple[tuple[str, str], ...]:

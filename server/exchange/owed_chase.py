@@ -38,7 +38,7 @@ class OwedChase:
         self._ground = ground
         self._seen: tuple[int, str, str] | None = None
         """The ledger's head, the revision and the day for which nothing was left to plan."""
-        self._lines: dict[str, tuple[tuple[str, str], tuple[Item, ...]]] = {}
+        self._lines: dict[str, tuple[tuple[str, str], tuple[tuple[Item, bool], ...]]] = {}
         """A member's lines, with the ledger's head and the minute that they are of."""
 
     @property
@@ -93,14 +93,17 @@ class OwedChase:
     # -- listing
 
     def items(self, session: Session, hat: Hat, now: datetime) -> Iterable[Item]:
-        """One line an exchange and period; for a governance lead what is overdue."""
+        """One line an exchange and period; for a governance lead what has come to them."""
         if hat.role not in {"designated_person", "data_manager", "governance_lead"}:
             return []
         lines = self._lines_of(session, hat.member, now)
-        return [item for item in lines if hat.role != "governance_lead" or item.group == "overdue"]
+        return [item for item, escalated in lines if hat.role != "governance_lead" or escalated]
 
-    def _lines_of(self, session: Session, member: str, now: datetime) -> tuple[Item, ...]:
-        """The member's lines, worked out once for all its hats: nothing moves without an entry, but for the minute."""
+    def _lines_of(self, session: Session, member: str, now: datetime) -> tuple[tuple[Item, bool], ...]:
+        """The member's lines, each with whether it has come to its governance leads.
+
+        Worked out once for all its hats: nothing moves without an entry, but for the minute.
+        """
         head = session.exec(select(HeadRow.hash)).first() or ""
         key = (head, f"{now:%Y-%m-%d %H:%M}")
         known = self._lines.get(member)
@@ -110,10 +113,13 @@ class OwedChase:
         for row in unmet(session, now, sender=member):
             groups.setdefault((row.exchange, row.period, row.sender), []).append(row)
         hindrance = Hindrance.seen(self._ground, session)
-        items = (_item(hindrance, place, rows, now) for place, rows in groups.items())
-        found = tuple(item for item in items if item is not None)
-        self._lines[member] = (key, found)
-        return found
+        found = []
+        for place, rows in groups.items():
+            item = _item(hindrance, place, rows, now)
+            if item is not None:
+                found.append((item, _is_escalated(hindrance.in_force.policy, rows[0], now)))
+        self._lines[member] = (key, tuple(found))
+        return tuple(found)
 
 
 def _about(place: Place) -> str:
@@ -135,6 +141,11 @@ def _prompts(policy: PolicySet, row: ObligationRow) -> tuple[Prompt, ...]:
     return prompts(exchange, one.kind, calendar, one.opens, one.due_at)
 
 
+def _is_escalated(policy: PolicySet, row: ObligationRow, now: datetime) -> bool:
+    """Whether it has come to the governance leads."""
+    return any("governance_lead" in one.roles and one.at <= now for one in _prompts(policy, row))
+
+
 def _come(stages: Sequence[Prompt], about: str, last: datetime | None, now: datetime) -> list[Planned]:
     """Today's and earlier ones, after the last that is there."""
     due = (one for one in stages if london_day(one.at) <= london_day(now))
@@ -152,7 +163,7 @@ def _last_stages(session: Session, groups: Iterable[Place]) -> dict[str, datetim
 
 
 def _item(hindrance: Hindrance, place: Place, rows: Sequence[ObligationRow], now: datetime) -> Item | None:
-    """What is left of one exchange and period; None where all of it has arrived."""
+    """What is left of one exchange and period; None where all has arrived, or nothing can be done about the rest."""
     policy = hindrance.in_force.policy
     exchange = policy.exchange(place[0])
     asked = [row for row in rows if row.answer == Answer.NONE.value]
@@ -161,14 +172,14 @@ def _item(hindrance: Hindrance, place: Place, rows: Sequence[ObligationRow], now
     late = any(row.due_at < now for row in asked)
     blocked = {row.recipient for row in asked if hindrance.of(row, now) is not None}
     free = [row for row in asked if row.recipient not in blocked]
-    if late and not free:
+    if not free:
         return None
     due_at = min(row.due_at for row in asked)
     group: Group = "overdue" if late else "send"
     tone: Tone = "bad" if late else "attention" if due_at - now < timedelta(days=2) else "info"
     return Item(
         _about(place), group, _label(exchange, place[1]), _words(policy, exchange, free, sorted(blocked), due_at, late),
-        due_at, tone, _buttons(exchange, place, bool(free)), _path(exchange, place[1]),
+        due_at, tone, _buttons(exchange, place), _path(exchange, place[1]),
     )  # fmt: skip
 
 
@@ -186,11 +197,12 @@ def _words(
     policy: PolicySet, exchange: Exchange, free: Sequence[ObligationRow], blocked: Sequence[str], due_at: datetime,
     late: bool,
 ) -> str:  # fmt: skip
-    by = f"{'was due' if late else 'by'} {in_words(due_at)}"
+    one = len(free) == 1 or not exchange.by_file
+    by = f"{('was due' if one else 'were due') if late else 'by'} {in_words(due_at)}"
     if not exchange.by_file:
         return f"{by[:1].upper()}{by[1:]}: it is done elsewhere; say on which day you did it."
     names = ", ".join(_called(policy, row.recipient) for row in free)
-    said = f"{len(free)} file{'' if len(free) == 1 else 's'} {by}; left: {names}" if free else f"Nothing to do {by}"
+    said = f"{len(free)} file{'' if one else 's'} {by}; left: {names}"
     waits = ", ".join(_called(policy, one) for one in blocked)
     said += f"; {waits} {'is' if len(blocked) == 1 else 'are'} not ready" if blocked else ""
     tail = ". Best efforts: say so if there is nothing, or you are not able to." if _best(free) else ""
@@ -199,7 +211,7 @@ def _words(
 
 def _best(rows: Sequence[ObligationRow]) -> bool:
     kind: Kind = "best_efforts"
-    return bool(rows) and rows[0].kind == kind
+    return rows[0].kind == kind
 
 
 def _called(policy: PolicySet, member_id: str) -> str:
@@ -207,9 +219,7 @@ def _called(policy: PolicySet, member_id: str) -> str:
     return member.called if member else member_id
 
 
-def _buttons(exchange: Exchange, place: Place, free: bool) -> tuple[Button, ...]:
-    if not free:
-        return ()
+def _buttons(exchange: Exchange, place: Place) -> tuple[Button, ...]:
     subject = f"{place[0]}-{place[1]}"
     if not exchange.by_file:
         done = Button("done", "Done …", subject, "primary")
