@@ -11,9 +11,11 @@ Written from the specification, not from the product. How it reads what the spec
   blocked for ever, and not late when it is met afterwards.
 - On time is what was put by the due time; it is met when it is put, not when it is released.
 - An acknowledgement is asked for until it is given, whether or not the file was collected; "not collected" is told to
-  the sender's designated persons while nobody has collected it.
-- What became of it is asked for until everything is destroyed that was not kept; of a file that nobody collected there
-  is nothing to destroy.
+  the sender's designated persons after five working days, two working days before the use-by day, and when the copy
+  goes.
+- What became of it is asked for until its destruction is attested; of a file that nobody collected there is nothing to
+  destroy. What is overdue is said again two working days after it was said last. A destruction that is missing for
+  three working days is told to the leads and the data managers alike.
 - The server's copy goes seven days after the acknowledgement by London's clock, or with the end of the use-by day.
 """
 
@@ -122,6 +124,10 @@ class Stage:
     due: datetime
     member: str
     roles: tuple[str, ...]
+    repeated: bool = False
+    """Whether it is said again two working days after it was told."""
+    gone: bool = False
+    """Whether it says that the copy is gone, which nobody had collected."""
     done: bool = False
 
 
@@ -209,7 +215,7 @@ class Oracle:
         day = now.astimezone(LONDON).date()
         about, member = f"destroy:{copy.file.key}", copy.file.recipient
         self._stage(about, at(self.days.after(day, 1), "09:30"), member, ("data_manager",))
-        self._stage(about, at(self.days.after(day, 3), "09:30"), member, ("governance_lead",))
+        self._stage(about, at(self.days.after(day, 3), "09:30"), member, ("data_manager", "governance_lead"))
 
     # -- the exchange's own doing
 
@@ -232,17 +238,18 @@ class Oracle:
             due = at(self.days.after(day, within + number * every), "09:30")
             last = number == rule["max_chases"]
             self._stage(f"ack:{file.key}", due, file.recipient, (rule["then"] if last else "data_manager",))
-        due = at(self.days.after(day, 5), "09:30")
-        self._stage(f"uncollected:{file.key}", due, file.sender, ("designated_person",))
+        before = self.days.after(self.days.until(copy.use_by), -2)
+        for due_day in (self.days.after(day, 5), before):
+            self._stage(f"uncollected:{file.key}", at(due_day, "09:30"), file.sender, ("designated_person",))
         for span in SPANS:
             due = at(self.days.until(copy.use_by - span * DAY), "09:30")
             self._stage(f"use:{file.key}", due, file.recipient, ("data_manager",))
-        overdue = self.days.after(copy.use_by, 1)
-        while overdue <= self.plan.last:
-            self._stage(f"use:{file.key}", at(overdue, "09:30"), file.recipient, ("data_manager", "governance_lead"))
-            overdue = self.days.after(overdue, 2)
+        self._overdue(f"use:{file.key}", self.days.after(copy.use_by, 1), file.recipient)
         for person in self._wearing(file.recipient, "data_manager"):
             self.expected.threads.add((person, f"delivery:{file.key}"))
+
+    def _overdue(self, about: str, day: date, member: str) -> None:
+        self._stage(about, at(day, "09:30"), member, ("data_manager", "governance_lead"), repeated=True)
 
     def _purge(self, copy: Copy, now: datetime) -> None:
         if copy.available is None or copy.purged:
@@ -260,6 +267,8 @@ class Oracle:
             self.expected.purged.add(Purged(copy.file.key, "use_by", day))
         if copy.purged:
             self.expected.certificates.add(("system", copy.file.key))
+            if copy.collected is None:
+                self._stage(f"uncollected:{copy.file.key}", now, copy.file.sender, ("designated_person",), gone=True)
 
     def _close(self, pair: Pair) -> None:
         pair.closed = True
@@ -273,8 +282,8 @@ class Oracle:
         elif keyless(pair.recipient, pair.round.due_day):
             pair.blocked = "no key"
 
-    def _stage(self, about: str, due: datetime, member: str, roles: tuple[str, ...]) -> None:
-        self._stages[about].append(Stage(about, due, member, roles))
+    def _stage(self, about: str, due: datetime, member: str, roles: tuple[str, ...], *, repeated: bool = False) -> None:
+        self._stages[about].append(Stage(about, due, member, roles, repeated))
 
     def _fire(self, now: datetime) -> None:
         local = now.astimezone(LONDON)
@@ -289,12 +298,14 @@ class Oracle:
             latest = max(come, key=lambda stage: stage.due)
             if self._asked(about, latest, now):
                 self._tell(latest, local.date())
+                if latest.repeated:
+                    self._overdue(about, self.days.after(local.date(), 2), latest.member)
 
     def _tell(self, stage: Stage, day: date) -> None:
         people = {person for role in stage.roles for person in self.audience(stage.member, role, day)}
         for person in people:
             self.expected.told.add(Told(f"{day}", person, stage.about, clock(stage.due)))
-        if stage.about.startswith("use:") and people and stage.due.date() > self._copies[stage.about[4:]].use_by:
+        if stage.repeated and people:
             self.expected.overdue.add(stage.about[4:])
 
     def _asked(self, about: str, stage: Stage, now: datetime) -> bool:
@@ -307,7 +318,7 @@ class Oracle:
             case "ack":
                 return copy.acknowledged is None and not copy.purged
             case "uncollected":
-                return copy.collected is None and not copy.purged
+                return copy.collected is None and copy.purged == stage.gone
             case "destroy":
                 return copy.destroyed is None
             case _:

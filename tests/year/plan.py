@@ -98,17 +98,23 @@ class Plan:
     days: Days
 
     def moments(self) -> Iterator[datetime]:
-        """When the clock is set: the moments that matter on working days, fewer on others, none while it is down."""
-        acting = {act.when for act in self.acts}
-        for day in each(self.first, self.last):
-            clocks = ["00:10", "07:55", "09:00", "09:30", "12:00", "17:01", "18:30"]
-            if not self.days.working(day):
-                clocks = ["00:10", "09:00", "12:00"]
-            found = {at(day, clock) for clock in clocks} | {when for when in acting if when.date() == day}
-            found |= {when + timedelta(minutes=5) for when in acting if when.date() == day}
-            if day == DOWN[1].date():
-                found.add(DOWN[1])
+        """When the clock is set: the moments that matter on working days, one on others, none while it is down."""
+        acting: dict[date, set[datetime]] = {}
+        for act in self.acts:
+            later = {act.when + timedelta(minutes=5)} if act.verb == "put" else set()
+            acting.setdefault(act.when.date(), set()).update({act.when} | later)
+        due = {one.due_day for one in self.rounds}
+        for number, day in enumerate(each(self.first, self.last)):
+            found = {at(day, clock) for clock in self._clocks(number, day)} | acting.get(day, set())
+            found |= {at(day, "17:01")} if day in due else set()
+            found |= {DOWN[1]} if day == DOWN[1].date() else set()
             yield from sorted(moment for moment in found if not DOWN[0] < moment < DOWN[1])
+
+    def _clocks(self, number: int, day: date) -> tuple[str, ...]:
+        """Some days are looked at more often: at night, early, and after six."""
+        if not self.days.working(day):
+            return ("12:00",)
+        return ("00:10", "07:55", "09:00", "09:30", "17:01", "18:30") if number % 5 == 0 else ("09:00", "09:30")
 
 
 def year(seed: int, first: date = FIRST, last: date = LAST, *, files: float = 0.22) -> Plan:
@@ -196,7 +202,7 @@ def _received(draw: random.Random, days: Days, file: File, sent: date) -> Iterat
         acknowledged = days.after(use_by, draw.randint(1, 5))
     yield _reader(file, "acknowledge", at(acknowledged, "13:30"))
     tardy = draw.random()
-    if tardy < 0.06:
+    if tardy < 0.03:
         return  # never says what became of it
     processed = days.after(acknowledged, draw.randint(0, 20)) if tardy < 0.9 else days.after(use_by, draw.randint(1, 7))
     kept = draw.choice((2, 2, 3))

@@ -113,6 +113,7 @@ class Player:
             self.exchange.clock.set(moment, running=False if moment == DOWN[1] else None)
         elif what == "tick":
             self.exchange.tick()
+            self.exchange.tick()
         elif act is not None:
             self.act(act)
 
