@@ -10,7 +10,7 @@ from tests.year.oracle import Expected
 from tests.year.seen import Seen
 
 SHOWN = 12
-KNOWN = ("owed", "ack", "uncollected", "use", "destroy")
+KNOWN = ("owed", "ack", "uncollected", "use", "destroy", "away")
 """What the oracle knows stages of; others are only looked at for doubles."""
 
 

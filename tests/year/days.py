@@ -92,6 +92,11 @@ class Round:
     kind: str
 
     @property
+    def begins(self) -> datetime:
+        """When anybody first hears of it, or its window opens."""
+        return min(at(self.opens, "00:00"), *(when for when, _ in self.reminders))
+
+    @property
     def due_day(self) -> date:
         return self.due.astimezone(LONDON).date()
 

@@ -189,8 +189,18 @@ class Oracle:
                 copy = self._copies[act.args[0]]
                 copy.destroyed = now
                 self.expected.certificates.add(("recipient", copy.file.key))
+            case "away":
+                self._away(act)
             case _:
                 pass
+
+    def _away(self, act: Act) -> None:
+        """Who stands in hears of it on the first day, and whoever was away on the day after the last."""
+        first, last, cover = date.fromisoformat(act.args[0]), date.fromisoformat(act.args[1]), act.args[2]
+        about = f"away:{act.person}"
+        if cover:
+            self._stage(about, at(first, "09:30"), cover, ())
+        self._stage(about, at(last + DAY, "09:30"), act.person, ())
 
     def _put(self, file: File, person: str, now: datetime) -> None:
         self._copies[file.key] = Copy(file, now)
@@ -282,8 +292,11 @@ class Oracle:
         elif keyless(pair.recipient, pair.round.due_day):
             pair.blocked = "no key"
 
-    def _stage(self, about: str, due: datetime, member: str, roles: tuple[str, ...], *, repeated: bool = False) -> None:
-        self._stages[about].append(Stage(about, due, member, roles, repeated))
+    def _stage(
+        self, about: str, due: datetime, member: str, roles: tuple[str, ...], *, repeated: bool = False,
+        gone: bool = False,
+    ) -> None:  # fmt: skip
+        self._stages[about].append(Stage(about, due, member, roles, repeated, gone))
 
     def _fire(self, now: datetime) -> None:
         local = now.astimezone(LONDON)
@@ -303,6 +316,8 @@ class Oracle:
 
     def _tell(self, stage: Stage, day: date) -> None:
         people = {person for role in stage.roles for person in self.audience(stage.member, role, day)}
+        if stage.about.startswith("away:"):
+            people = {stage.member}
         for person in people:
             self.expected.told.add(Told(f"{day}", person, stage.about, clock(stage.due)))
         if stage.repeated and people:
@@ -313,6 +328,8 @@ class Oracle:
         if prefix == "owed":
             exchange, period, sender = key.split(":")
             return any(self._open(pair, now) for k, pair in self._pairs.items() if k[:3] == (exchange, period, sender))
+        if prefix == "away":
+            return True
         copy = self._copies[key]
         match prefix:
             case "ack":

@@ -120,7 +120,7 @@ class Plan:
 def year(seed: int, first: date = FIRST, last: date = LAST, *, files: float = 0.22) -> Plan:
     """The year of this seed, or a part of it; `files`: the share of pairs that send a file where they send at all."""
     days = Days.shipped()
-    found = tuple(rounds(days, first, last))
+    found = tuple(one for one in rounds(days, first, months_later(last, 2)) if one.begins.date() <= last)
     draw = random.Random(seed)
     acts = [act for each_round in found for act in _round(draw, days, each_round, files)]
     acts += _absences(days, first, last)

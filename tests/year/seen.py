@@ -14,7 +14,7 @@ from sqlmodel import select
 
 from server.domain.obligation import Answer, Obligation, standing
 from server.exchange import Exchange
-from server.store.duty_tables import AnchorRow, CertificateRow, ObligationRow, PurgeRow, StageRow, ToldRow
+from server.store.duty_tables import AbsenceRow, AnchorRow, CertificateRow, ObligationRow, PurgeRow, StageRow, ToldRow
 from server.store.tables import ConsignmentRow, DeliveryRow, NoticeRow
 from tests.year.days import LONDON, Days, clock
 from tests.year.oracle import Purged, Told
@@ -85,7 +85,11 @@ def _look(exchange: Exchange, days: Days) -> Seen:
                 (names[delivery.id], f"{delivery.status}", f"{delivery.copy_state}", f"{delivery.use_state}")
             )
 
+        names |= {f"away:{row.id}": f"away:{row.person}" for row in session.exec(select(AbsenceRow)).all()}
+
         def named(text: str) -> str:
+            if text.startswith("away:"):
+                return names.get(text, text)
             return _ID.sub(lambda found: names.get(found[0], found[0]), text)
 
         stages = {row.id: row for row in session.exec(select(StageRow)).all()}
