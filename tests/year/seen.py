@@ -136,9 +136,11 @@ def _message(seen: Seen, notice: NoticeRow, named) -> None:  # type: ignore[no-u
         seen.threads.add((notice.person, thread))
 
 
-def _untimely(notices: Iterable[NoticeRow], days: Days) -> Iterable[str]:
+def _untimely(notices: list[NoticeRow], days: Days) -> Iterable[str]:
+    """A day's message that tells what is urgent comes at any hour too."""
+    urgent = {(notice.person, notice.joins) for notice in notices if json.loads(notice.body)["kind"] in URGENT}
     for notice in notices:
-        if json.loads(notice.body)["kind"] in URGENT or notice.joins:
+        if json.loads(notice.body)["kind"] in URGENT or notice.joins or (notice.person, notice.thread) in urgent:
             continue
         if notice.send_at is None:
             yield f"{notice.thread} to {notice.person} has no time"
