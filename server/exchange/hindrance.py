@@ -5,7 +5,7 @@ A sender that is not ready itself is its own doing, unless the agreement denies 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, time, timedelta
 
 from sqlmodel import Session
@@ -33,6 +33,8 @@ class Hindrance:
     session: Session
     in_force: InForce
     facts: Facts
+    _known: dict[tuple[str, str, str, datetime], str | None] = field(default_factory=dict, repr=False)
+    """What was found already: a pair is asked about once for every period that it is late with."""
 
     @classmethod
     def seen(cls, ground: Ground, session: Session) -> Hindrance:
@@ -46,6 +48,12 @@ class Hindrance:
 
     def between(self, exchange: str, sender: str, recipient: str, moment: datetime) -> str | None:
         """The same for any pair."""
+        key = (exchange, sender, recipient, moment)
+        if key not in self._known:
+            self._known[key] = self._between(*key)
+        return self._known[key]
+
+    def _between(self, exchange: str, sender: str, recipient: str, moment: datetime) -> str | None:
         policy = self.in_force.policy
         unusable: dict[str, str] = {}
         if policy.member(recipient) is not None:

@@ -30,6 +30,7 @@ SHORT_MONTHS = 6
 """A calendar that ends within so many months is told of."""
 SCHEDULED = ("required", "best_efforts")
 """Obligations that come round by themselves."""
+Ahead = frozenset[tuple[str, DueDate]]
 Key = tuple[str, str, str, str]
 """Exchange, period, sender, recipient."""
 
@@ -63,6 +64,8 @@ class Making:
         self._ground, self._fulfilment, self._findings = ground, fulfilment, Findings(ground)
         self._made: tuple[str, date, frozenset[str]] | None = None
         """The revision, day and departed members for which everything is made."""
+        self._rounds: tuple[str, frozenset[str], Ahead] | None = None
+        """The revision, the departed members and the rounds for which every row was found to be there."""
 
     def make(self) -> int:
         """Everything that should be a row is one; how many rows were made or changed."""
@@ -71,11 +74,22 @@ class Making:
         if self._made == looked_at:
             return 0
         with ground.store.reading() as session:
-            policy, left = ground.in_force_at(session).policy, ground.facts_at(session).left
-            needed = bool(_gap(session, policy, left, ground.now())) or self._finding_moves(session, policy)
+            in_force, left = ground.in_force_at(session), ground.facts_at(session).left
+            ahead = (in_force.revision, left, _ahead(in_force.policy, ground.now()))
+            needed = self._is_new(ahead) and bool(_gap(session, in_force.policy, left, ground.now()))
+            needed = needed or self._finding_moves(session, in_force.policy)
         changed = self._make() if needed else 0
-        self._made = looked_at
+        self._made, self._rounds = looked_at, ahead
         return changed
+
+    def _is_new(self, ahead: tuple[str, frozenset[str], Ahead]) -> bool:
+        """Whether there may be rows to make: on most days a round has passed and none has come."""
+        return (
+            self._made is None
+            or self._rounds is None
+            or self._rounds[:2] != ahead[:2]
+            or not ahead[2] <= self._rounds[2]
+        )
 
     def _make(self) -> int:
         """Looked at again inside: another process may have been quicker, or another revision come into force."""
@@ -127,6 +141,13 @@ def scheduled(policy: PolicySet) -> Iterator[tuple[Exchange, Calendar]]:
         recurrence, calendar = exchange.recurrence, policy.calendar_of(exchange)
         if exchange.obligation in SCHEDULED and recurrence and recurrence.window and calendar:
             yield exchange, calendar
+
+
+def _ahead(policy: PolicySet, now: datetime) -> Ahead:
+    """Every round up to the horizon, with its exchange."""
+    horizon = policy.policy.horizon_months
+    found = ((each.id, due_ahead(each, calendar, now, horizon)) for each, calendar in scheduled(policy))
+    return frozenset((exchange, one) for exchange, rounds in found for one in rounds)
 
 
 def pairs(policy: PolicySet, exchange: Exchange, left: frozenset[str] = frozenset()) -> tuple[tuple[str, str], ...]:
