@@ -84,12 +84,9 @@ class Making:
 
     def _is_new(self, ahead: tuple[str, frozenset[str], Ahead]) -> bool:
         """Whether there may be rows to make: on most days a round has passed and none has come."""
-        return (
-            self._made is None
-            or self._rounds is None
-            or self._rounds[:2] != ahead[:2]
-            or not ahead[2] <= self._rounds[2]
-        )
+        if self._made is None or self._rounds is None or self._rounds[:2] != ahead[:2]:
+            return True
+        return not ahead[2] <= self._rounds[2]
 
     def _make(self) -> int:
         """Looked at again inside: another process may have been quicker, or another revision come into force."""

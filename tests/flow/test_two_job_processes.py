@@ -24,7 +24,7 @@ FIRST, LAST = date(2026, 11, 30), date(2026, 12, 9)
 NAMES = ("one", "two")
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(900)
 def test_two_job_processes_fire_each_stage_once(gpg_person: MakeGpgPerson, ssh_key: MakeSshKey, pg_url: str) -> None:
     """Ten days with a due day in them: every stage, digest, purge and anchor once, and exactly those that must be."""
     with short_folder("shj-") as folder:

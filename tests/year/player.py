@@ -55,6 +55,11 @@ class Scene:
     def write(self, folder: Path) -> None:
         (folder / "scene.json").write_text(json.dumps(asdict(self)))
 
+    def play_in(self, folder: Path) -> None:
+        """The same scene, to be played again in a new folder."""
+        self.write(folder)
+        found(folder, self)
+
     @classmethod
     def read(cls, folder: Path) -> Scene:
         return cls(**json.loads((folder / "scene.json").read_text()))

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from tests.conftest import MakeGpgPerson, MakeSshKey
 from tests.year.plan import FIRST, KEYED, LAST
-from tests.year.player import Scene, found
+from tests.year.player import Scene
 
 
 def make_scene(
@@ -22,6 +22,5 @@ def make_scene(
         {person: (key.fingerprint, key.armored) for person, key in gpg.items()}, url,
     )  # fmt: skip
     folder.mkdir(exist_ok=True, mode=0o700)
-    scene.write(folder)
-    found(folder, scene)
+    scene.play_in(folder)
     return scene

@@ -21,6 +21,8 @@ from tests.year.oracle import Purged, Told
 from tests.year.plan import File
 from tests.year.player import TEMPLATES, Scene, url_of
 
+_FOOT = re.compile(r"entry \d{12}, head [0-9a-f]{64}")
+"""The ledger's head in a digest's foot: it is another one in every play, for its entries have other times."""
 _ID = re.compile(r"\b([CD])-\d{4}-\d{6}\b")
 URGENT = frozenset({"suspended", "resumed", "sent", "refused", "interrupted", "key-unusable", "ad-hoc", "breach"})
 """Kinds that are never delayed: answers to a person's own act, and incidents."""
@@ -40,8 +42,9 @@ class Message:
 
 @dataclass
 class Seen:
-    """What stands in the tables."""
+    """What stands in the tables of one played scene."""
 
+    scene: Scene
     told: set[Told] = field(default_factory=set)
     digests: set[tuple[str, str]] = field(default_factory=set)
     standings: dict[str, str] = field(default_factory=dict)
@@ -67,13 +70,13 @@ def look(folder: Path) -> Seen:
     exchange = Exchange.open(folder / "data", database_url=url_of(folder, scene), templates=TEMPLATES)
     try:
         exchange.evidence.verify()
-        return _look(exchange, Days.shipped())
+        return _look(scene, exchange, Days.shipped())
     finally:
         exchange.close()
 
 
-def _look(exchange: Exchange, days: Days) -> Seen:
-    seen, now = Seen(), exchange.now()
+def _look(scene: Scene, exchange: Exchange, days: Days) -> Seen:
+    seen, now = Seen(scene), exchange.now()
     with exchange.ground.store.reading() as session:
         consignments = {row.id: row for row in session.exec(select(ConsignmentRow)).all()}
         names = {}
@@ -128,7 +131,8 @@ def _obligation(row: ObligationRow) -> Obligation:
 def _message(seen: Seen, notice: NoticeRow, named) -> None:  # type: ignore[no-untyped-def]
     thread = named(notice.thread)
     day = clock(notice.send_at)[:10] if notice.send_at else ""
-    seen.messages.add(Message(notice.person, thread, named(notice.body), day, notice.joins))
+    body = _FOOT.sub("the ledger's head", named(notice.body))
+    seen.messages.add(Message(notice.person, thread, body, day, notice.joins))
     prefix, _, rest = thread.partition(":")
     if prefix == "digest":
         seen.digests.add((notice.person, rest))

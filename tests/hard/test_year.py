@@ -18,7 +18,7 @@ from tests.year.player import Scene
 from tests.year.scene import make_scene
 from tests.year.seen import Seen, look
 
-pytestmark = pytest.mark.timeout(600)
+pytestmark = [pytest.mark.hard, pytest.mark.timeout(1800)]
 SEED = 20260901
 
 
