@@ -1,6 +1,7 @@
 """What stands between a sender and what it owes that is not its own doing: the recipient, the agreement, the exchange.
 
-A sender that is not ready itself is its own doing, unless the agreement denies everybody.
+A sender whose signature is of an older text is itself to blame. One that is not bound by the agreement at all (never
+signed, not admitted, gone) is not late: nothing of it would be taken.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from server.store.duty_tables import ObligationRow
 _DAY_BEGINS = time(8)
 _LONG = timedelta(hours=1)
 """How long the exchange is down on the due day, before it is due, for that to be the reason."""
-_ELSEWHERE = "EXCHANGE_NOT_BY_FILE"
+_NOT_BOUND = frozenset({"PARTY_NOT_SIGNED", "MEMBER_NOT_ADMITTED", "MEMBER_LEFT"})
 
 
 @dataclass(frozen=True)
@@ -73,12 +74,12 @@ class Hindrance:
         return self.of(row, row.due_at)
 
     def _own(self, policy: PolicySet, sender: str, moment: datetime) -> list[Rule]:
-        """Rules about the sender itself; one that has left is not late."""
+        """Rules about the sender itself that are its own doing."""
         member = policy.member(sender)
         if member is None:
             return []
         rules = [*of_member(member, self.facts, moment), *of_signature(policy, member, self.facts)]
-        return [rule for rule in rules if rule.code != "MEMBER_LEFT"]
+        return [rule for rule in rules if rule.code not in _NOT_BOUND]
 
 
 def _words(rule: Rule, policy: PolicySet, recipient: str) -> str:

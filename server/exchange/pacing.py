@@ -1,11 +1,13 @@
-"""When a notice reaches its person: not in quiet hours, and only a few messages a day; the rest joins the day's one."""
+"""When a notice reaches its person: not in quiet hours, and only a few messages a day; the rest joins the day's one.
+
+Of one kind (deliveries that arrive, files that were sent) only half as many: eight files are not eight messages.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import UTC, date, datetime, time, timedelta
 
-from sqlalchemy import func
 from sqlmodel import Session, col, select
 
 from server.domain.agreement import PolicySet
@@ -48,23 +50,26 @@ class Pacing:
         member = member_of(policy, row.person)
         at = now if kind in AT_ONCE else next_open(policy, member, _after_absence(present, row.person, now))
         row.joins = ""
-        if kind != DIGEST and kind not in INCIDENTS and self._full(session, policy, row.person, london_day(at)):
+        if kind != DIGEST and kind not in INCIDENTS and self._full(session, policy, row, london_day(at)):
             at = at if kind in AT_ONCE else next_reminding(policy, member, at)
             row.joins = digest_thread(london_day(at))
         row.send_at = at
         session.add(row)
 
-    def _full(self, session: Session, policy: PolicySet, person: str, day: date) -> bool:
-        """Whether only the day's one message is left of what the person may get on that day."""
+    def _full(self, session: Session, policy: PolicySet, row: NoticeRow, day: date) -> bool:
+        """Whether only the day's one message is left of what the person may get on that day, of this kind or at all."""
         first, last = (datetime.combine(d, time(0), tzinfo=LONDON).astimezone(UTC) for d in (day, day + timedelta(1)))
-        query = select(func.count()).where(
-            col(NoticeRow.person) == person,
+        query = select(NoticeRow.thread).where(
+            col(NoticeRow.person) == row.person,
             col(NoticeRow.send_at) >= first,
             col(NoticeRow.send_at) < last,
             col(NoticeRow.joins) == "",
             ~col(NoticeRow.thread).startswith(f"{DIGEST}:"),
         )
-        return session.exec(query).one() >= policy.notifications.max_per_person_per_day - 1
+        threads = session.exec(query).all()
+        alike = sum(thread.partition(":")[0] == row.thread.partition(":")[0] for thread in threads)
+        most = policy.notifications.max_per_person_per_day
+        return len(threads) >= most - 1 or alike >= max(1, most // 2)
 
 
 def member_of(policy: PolicySet, person_id: str) -> str:

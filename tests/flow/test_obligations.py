@@ -251,7 +251,10 @@ def test_r112_best_efforts_are_never_overdue(here: SmallExchange) -> None:
 
 
 def test_what_the_recipient_prevented_is_blocked_and_never_late(here: SmallExchange) -> None:
-    """Brighton and Hove has no data manager: Essex is not late, before the due time and after it."""
+    """Brighton and Hove has no data manager: Essex is not late, before the due time and after it.
+
+    Nor is Brighton and Hove, which never signed: nothing of it would be taken.
+    """
     with here.exchange.ground.store.reading() as session:
         found = here.exchange.obligations.open_for(session, "essex", here.exchange.now())
     to_brighton = next(one for one in found if (one.exchange, one.recipient) == (POST16, "brighton-hove"))
@@ -259,6 +262,11 @@ def test_what_the_recipient_prevented_is_blocked_and_never_late(here: SmallExcha
     later(here, DUE + timedelta(days=1))
     assert stands(here, "brighton-hove") is Standing.BLOCKED
     assert (owed(here, "brighton-hove").blocked or "").startswith("Brighton and Hove, which ")
+    with here.exchange.ground.store.reading() as session:
+        later_on = here.exchange.obligations.between(session, date(2026, 12, 7), date(2026, 12, 7))
+    its = [one for one in later_on if (one.exchange, one.sender) == (POST16, "brighton-hove")]
+    assert its and {standing(one, here.exchange.now()) for one in its} == {Standing.BLOCKED}
+    assert "has not signed the agreement" in (its[0].blocked or "")
     assert stands(here) is Standing.LATE
 
 
