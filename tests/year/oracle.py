@@ -8,7 +8,7 @@ Written from the specification, not from the product. How it reads what the spec
 - "Owed" is asked of a member while a pair is open to which it could send: neither answered nor blocked, nor addressed
   to a member that is not ready or has no usable key.
 - A pair is closed when its time passes: what the exchange (down) or the recipient (not ready, no key) prevented then is
-  blocked for ever, and not late when it is met afterwards.
+  blocked for ever, and not late when it is met afterwards. A sender that never signed is not ready either.
 - On time is what was put by the due time; it is met when it is put, not when it is released.
 - An acknowledgement is asked for until it is given, whether or not the file was collected; "not collected" is told to
   the sender's designated persons after five working days, two working days before the use-by day, and when the copy
@@ -287,7 +287,7 @@ class Oracle:
         due = pair.round.due
         if DOWN[0] < due < DOWN[1]:
             pair.blocked = "down"
-        elif pair.recipient not in READY:
+        elif pair.recipient not in READY or pair.sender not in READY:
             pair.blocked = "not ready"
         elif keyless(pair.recipient, pair.round.due_day):
             pair.blocked = "no key"
