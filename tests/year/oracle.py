@@ -15,7 +15,8 @@ Written from the specification, not from the product. How it reads what the spec
   goes.
 - What became of it is asked for until its destruction is attested; of a file that nobody collected there is nothing to
   destroy. What is overdue is said again two working days after it was said last. A destruction that is missing for
-  three working days is told to the leads and the data managers alike.
+  three working days is told to the leads and the data managers alike. What is attested after its use-by day is to be
+  countersigned: its leads are told on the working day after.
 - The server's copy goes seven days after the acknowledgement by London's clock, or with the end of the use-by day.
 """
 
@@ -128,6 +129,8 @@ class Stage:
     """Whether it is said again two working days after it was told."""
     gone: bool = False
     """Whether it says that the copy is gone, which nobody had collected."""
+    always: bool = False
+    """Whether it is told whatever has happened since: nobody in the plan countersigns."""
     done: bool = False
 
 
@@ -188,6 +191,10 @@ class Oracle:
             case "destroyed":
                 copy = self._copies[act.args[0]]
                 copy.destroyed = now
+                day = now.astimezone(LONDON).date()
+                if day > copy.use_by:
+                    due = at(self.days.after(day, 1), "09:30")
+                    self._stage(f"destroy:{copy.file.key}", due, copy.file.recipient, ("governance_lead",), always=True)
                 self.expected.certificates.add(("recipient", copy.file.key))
             case "away":
                 self._away(act)
@@ -278,7 +285,7 @@ class Oracle:
         if copy.purged:
             self.expected.certificates.add(("system", copy.file.key))
             if copy.collected is None:
-                self._stage(f"uncollected:{copy.file.key}", now, copy.file.sender, ("designated_person",), gone=True)
+                self._stage(f"uncollected:{copy.file.key}", over, copy.file.sender, ("designated_person",), gone=True)
 
     def _close(self, pair: Pair) -> None:
         pair.closed = True
@@ -294,9 +301,9 @@ class Oracle:
 
     def _stage(
         self, about: str, due: datetime, member: str, roles: tuple[str, ...], *, repeated: bool = False,
-        gone: bool = False,
+        gone: bool = False, always: bool = False,
     ) -> None:  # fmt: skip
-        self._stages[about].append(Stage(about, due, member, roles, repeated, gone))
+        self._stages[about].append(Stage(about, due, member, roles, repeated, gone, always))
 
     def _fire(self, now: datetime) -> None:
         local = now.astimezone(LONDON)
@@ -308,8 +315,8 @@ class Oracle:
                 continue
             for stage in come:
                 stage.done = True
-            latest = max(come, key=lambda stage: stage.due)
-            if self._asked(about, latest, now):
+            *_, latest = sorted(come, key=lambda stage: stage.due)  # of two at one moment the one that was made last
+            if latest.always or self._asked(about, latest, now):
                 self._tell(latest, local.date())
                 if latest.repeated:
                     self._overdue(about, self.days.after(local.date(), 2), latest.member)

@@ -35,6 +35,10 @@ KEYED = tuple(dict.fromkeys((*SENDERS.values(), *(person for people in READERS.v
 """Who has an SSH key and a GPG key."""
 
 
+_WEEKS = ("13:30", "13:50")
+"""When it is acknowledged, in weeks that alternate: seven days later, to the second, nobody looks at that moment."""
+
+
 @dataclass(frozen=True)
 class Away:
     """A person who is away, both days included."""
@@ -243,6 +247,8 @@ def _possible(days: Days, act: Act) -> Act:
         down = DOWN[0] < at(day, clock) < DOWN[1]
         if (able and not down) or act.verb in {"away", "key-gone", "key-back"}:
             person = able[0] if able else act.person
+            if act.verb == "acknowledge":
+                clock = _WEEKS[day.toordinal() // 7 % 2]
             return replace(act, when=at(day, clock), person=person)
         day += DAY
         while not days.working(day):
