@@ -43,8 +43,9 @@ def resolve(policy: PolicySet, sender: str, folder: tuple[str, ...], name: str) 
     if len(folder) not in {2, 3}:
         raise NotWritable(WHERE)
     exchange = policy.exchange(folder[0])
-    if exchange is None:
-        raise NotWritable(f"There is no exchange of that name; there are {_listed(policy)}.", code="EXCHANGE_UNKNOWN")
+    if exchange is None or not policy.takes_part(sender, exchange):  # who is outside does not learn that it exists
+        open_to = _listed(policy, sender)
+        raise NotWritable(f"There is no exchange of that name; there are {open_to}.", code="EXCHANGE_UNKNOWN")
     period = Period.parse(folder[1])
     if period is None:
         raise NotWritable("The period is a month, written like 2026-11.", code="PERIOD_UNKNOWN")
@@ -71,8 +72,10 @@ def _member_named(name: str) -> str:
     return name.casefold().split(".")[0]
 
 
-def _listed(policy: PolicySet) -> str:
-    return ", ".join(exchange.id for exchange in policy.exchanges)
+def _listed(policy: PolicySet, sender: str) -> str:
+    return ", ".join(
+        exchange.id for exchange in policy.exchanges if exchange.by_file and policy.takes_part(sender, exchange)
+    )
 
 
 def is_temporary(address: Address, name: str) -> bool:

@@ -27,6 +27,20 @@ def test_r027_a_put_to_a_place_of_no_exchange_is_permission_denied(running: Demo
     assert done.returncode != 0
     assert "Permission denied" in done.stderr
     assert "There is no exchange of that name" in done.stderr
+    assert "year14-destinations" in done.stderr, "it is open to Essex"
+
+
+def test_r114_who_is_outside_of_an_exchange_does_not_learn_that_it_exists(running: DemoProcess) -> None:
+    """Kent's put to Year 14 is answered as one to a name that never was, in the refusal and in its why-file."""
+    (running.work / "a.csv").write_text("a\n")
+    forbidden = running.sftp("p-kent-1", "put a.csv outbox/year14-destinations/2027-02/thurrock/a.csv")
+    never = running.sftp("p-kent-1", "put a.csv outbox/never/2027-02/thurrock/a.csv")
+    assert [line for line in forbidden.stderr.splitlines() if "outbox/" not in line] == [
+        line for line in never.stderr.splitlines() if "outbox/" not in line
+    ]
+    assert "Permission denied" in forbidden.stderr
+    assert "Year 14" not in forbidden.stderr + never.stderr
+    assert "year14-destinations" not in never.stderr
 
 
 def test_r064_nobody_lists_stats_or_guesses_what_is_anothers(running: DemoProcess) -> None:
