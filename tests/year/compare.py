@@ -35,10 +35,11 @@ def against(expected: Expected, seen: Seen) -> list[str]:
     known = {told for told in seen.told if told.about.split(":")[0] in KNOWN}
     others = {(told.person, told.day) for told in seen.told - known}
     joined = {(message.person, message.joins.removeprefix("digest:")) for message in seen.messages if message.joins}
+    explained = others | joined | seen.busy
     ahead = {key for key in seen.standings if key not in expected.standings}
     return [
         *differences("told", expected.told, known),
-        *differences("digests", expected.digests, seen.digests - (others | joined) | (expected.digests & seen.digests)),
+        *differences("digests", expected.digests, seen.digests - (explained - expected.digests)),
         *differences("standings", expected.standings.items(),
                      [item for item in seen.standings.items() if item[0] not in ahead]),
         *differences("purged", expected.purged, seen.purged),

@@ -27,6 +27,8 @@ _ID = re.compile(r"\b([CD])-\d{4}-\d{6}\b")
 URGENT = frozenset({"suspended", "resumed", "sent", "refused", "interrupted", "key-unusable", "ad-hoc", "breach"})
 """Kinds that are never delayed: answers to a person's own act, and incidents."""
 MOST_A_DAY = 6
+BURST = 3
+"""Messages of a day after which others are told in the day's one; such a one that has news later is told anew."""
 
 
 @dataclass(frozen=True, order=True)
@@ -56,6 +58,8 @@ class Seen:
     anchors: set[str] = field(default_factory=set)
     stages: set[tuple[str, str, str, str]] = field(default_factory=set)
     """(about, stage, due, outcome)."""
+    busy: set[tuple[str, str]] = field(default_factory=set)
+    """(person, day) with so many new messages that some were told in the day's one, though they have moved since."""
     doubled: list[str] = field(default_factory=list)
     """What stands twice though it may only once."""
     untimely: list[str] = field(default_factory=list)
@@ -114,6 +118,8 @@ def _look(scene: Scene, exchange: Exchange, days: Days) -> Seen:
         notices = list(session.exec(select(NoticeRow)).all())
     for notice in notices:
         _message(seen, notice, named)
+    made = Counter((notice.person, clock(notice.created_at)[:10]) for notice in notices)
+    seen.busy = {key for key, count in made.items() if count > BURST}
     seen.untimely = list(_untimely(notices, days))
     seen.crowded = list(_crowded(notices))
     seen.doubled += _told_twice(exchange)
