@@ -31,6 +31,7 @@ from bot.pages import (
     sentence,
     size_words,
     today_groups,
+    told_by,
     waits,
 )
 from bot.relay import Threads
@@ -241,7 +242,9 @@ class Desk:
         review = await self._threads.run(self._exchange.reviews.under_way, person)
         uses = await self._threads.run(self._exchange.use_forms.open_groups, person)
         today = await self._threads.run(self._exchange.digests.today, person)
-        waiting, now = sorted((view for view in notices if waits(view)), key=holds_first), self._exchange.now()
+        asked = {button.subject for item in today for button in item.buttons}
+        unasked = (view for view in notices if waits(view) and not told_by(asked, view))
+        waiting, now = sorted(unasked, key=holds_first), self._exchange.now()
         return self._page(
             "home.html",
             session,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from datetime import date, datetime
 
 from bot.cards import facts
@@ -74,6 +74,11 @@ def today_groups(items: Sequence[Item]) -> list[tuple[str, list[tuple[Item, str]
 def waits(view: NoticeView) -> bool:
     """Whether something is asked of the person, not only offered."""
     return view.notice.kind != DIGEST and any(button.style == "primary" for button in view.notice.buttons)
+
+
+def told_by(subjects: Collection[str], view: NoticeView) -> bool:
+    """Whether everything that is asked in it stands on the page already, about these subjects."""
+    return all(button.subject in subjects for button in view.notice.buttons)
 
 
 def holds_first(view: NoticeView) -> bool:

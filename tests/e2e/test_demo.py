@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import shutil
 import signal
 import sqlite3
 import subprocess
@@ -83,23 +84,38 @@ def test_a_second_server_on_the_same_folder_is_refused(demo: DemoProcess) -> Non
     assert demo.sftp("p-kent-1", "ls").returncode == 0
 
 
-def test_the_ledger_names_the_entry_that_was_changed(demo: DemoProcess) -> None:
-    """One byte changed by SQL, past the triggers: `ledger verify` exits with 1 and names that entry."""
+def test_the_ledger_names_the_entry_that_was_changed(demo: DemoProcess, tmp_path: Path) -> None:
+    """One byte changed by SQL, past the triggers: `ledger verify` exits with 1, names that entry, and remembers it.
+
+    On a copy: a break that was found is never forgotten, even when somebody puts the byte back.
+    """
     assert demo.safehand("ledger", "verify").returncode == 0
-    with sqlite3.connect(demo.folder / "safehand.db") as database:
+    copy = tmp_path / "copy"
+    copy.mkdir(mode=0o700)
+    with sqlite3.connect(demo.folder / "safehand.db") as live, sqlite3.connect(copy / "safehand.db") as database:
+        live.backup(database)
+    for part in ("secrets", "gnupg", "ssh"):
+        shutil.copytree(demo.folder / part, copy / part, ignore=shutil.ignore_patterns("S.*"))
+    verify = [*PYTHON, "ledger", "verify", "--data", str(copy)]
+
+    def answer() -> subprocess.CompletedProcess[str]:
+        return subprocess.run(verify, capture_output=True, text=True, check=False, cwd=ROOT, timeout=60)
+
+    assert answer().returncode == 0
+    with sqlite3.connect(copy / "safehand.db") as database:
         triggers = database.execute("SELECT name, sql FROM sqlite_master WHERE type = 'trigger'").fetchall()
         for name, _ in triggers:
             database.execute(f'DROP TRIGGER "{name}"')
         (kind,) = database.execute("SELECT kind FROM ledger WHERE number = 2").fetchone()
         database.execute("UPDATE ledger SET kind = ? WHERE number = 2", (f"{kind[:-1]}X",))
-    done = demo.safehand("ledger", "verify")
-    with sqlite3.connect(demo.folder / "safehand.db") as database:
+    done = answer()
+    assert (done.returncode, "entry 2 " in done.stderr) == (1, True)
+    with sqlite3.connect(copy / "safehand.db") as database:
         database.execute("UPDATE ledger SET kind = ? WHERE number = 2", (kind,))
         for _, sql in triggers:
             database.execute(sql)
-    assert done.returncode == 1
-    assert "entry 2 " in done.stderr
-    assert demo.safehand("ledger", "verify").returncode == 0
+    done = answer()
+    assert (done.returncode, "and stands" in done.stderr) == (1, True)
 
 
 def test_a_key_taken_out_of_the_policy_ends_its_sessions(demo: DemoProcess) -> None:
