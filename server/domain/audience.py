@@ -73,11 +73,19 @@ def audience(policy: PolicySet, hat: Hat, presence: Presence) -> tuple[str, ...]
     return found
 
 
+def hats(policy: PolicySet, presence: Presence) -> dict[str, tuple[Hat, ...]]:
+    """Everybody who is told anything today, people and `team:kent`: {id: the hats under which they are told}."""
+    roles: tuple[Role, ...] = ("designated_person", "data_manager", "governance_lead", "administrator")
+    found: dict[str, list[Hat]] = {}
+    for hat in (Hat(member.id, role) for member in policy.members for role in roles):
+        for person in audience(policy, hat, presence):
+            found.setdefault(person, []).append(hat)
+    return {person: tuple(worn) for person, worn in found.items()}
+
+
 def hats_of(policy: PolicySet, person_id: str, presence: Presence) -> tuple[Hat, ...]:
     """Every hat under which this person, or `team:kent`, is told today."""
-    roles: tuple[Role, ...] = ("designated_person", "data_manager", "governance_lead", "administrator")
-    hats = (Hat(member.id, role) for member in policy.members for role in roles)
-    return tuple(hat for hat in hats if person_id in audience(policy, hat, presence))
+    return hats(policy, presence).get(person_id, ())
 
 
 def _wearing(policy: PolicySet, hat: Hat, presence: Presence) -> tuple[str, ...]:

@@ -11,12 +11,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime
 from datetime import time as clock_time
+from functools import cached_property
 
 from sqlalchemy import ColumnElement
 from sqlmodel import Session, col, select
 
 from server.domain.agreement import PolicySet
-from server.domain.audience import TEAM, Hat, Presence, hats_of
+from server.domain.audience import TEAM, Hat, Presence, hats
 from server.domain.notice import Button, Notice, Tone
 from server.domain.pacing import AT_ONCE, DIGEST, digest_thread, may_remind
 from server.domain.schedule import LONDON, clock_words, day_words, london_day
@@ -52,7 +53,7 @@ HEADINGS: Mapping[Group, str] = {
 _TONES: tuple[Tone, ...] = ("bad", "attention", "info", "good")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class _Day:
     """One look at a day: what the hats' items are is worked out once for everybody who wears them."""
 
@@ -66,6 +67,10 @@ class _Day:
     @property
     def today(self) -> date:
         return london_day(self.now)
+
+    @cached_property
+    def hats(self) -> Mapping[str, tuple[Hat, ...]]:
+        return hats(self.policy, self.present)
 
 
 class Digests:
@@ -104,7 +109,7 @@ class Digests:
 
     def _worked_out(self, day: _Day, person_id: str) -> tuple[Item, ...]:
         found: dict[str, Item] = {}
-        for hat in hats_of(day.policy, person_id, day.present):
+        for hat in day.hats.get(person_id, ()):
             for item in self._under(day, hat):
                 found.setdefault(item.about, _seen_by(day.policy, person_id, hat, item))
         return tuple(sorted(found.values(), key=lambda item: (GROUPS.index(item.group), item.due_at or _FARTHEST)))

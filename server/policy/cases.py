@@ -33,9 +33,19 @@ class Given(Frozen):
     """The facts of one case. `now` is London's; `person` sends for the member `sender`, or does what `act` says."""
 
     now: Moment
-    act: Literal["send", "log-in", "look", "read", "acknowledge", "propose", "approve", "sign", "approve-ad-hoc"] = (
-        "send"
-    )
+    act: Literal[
+        "send",
+        "log-in",
+        "look",
+        "read",
+        "acknowledge",
+        "attest",
+        "countersign",
+        "propose",
+        "approve",
+        "sign",
+        "approve-ad-hoc",
+    ] = "send"  # fmt: skip
     sender: Id | None = None
     person: Id | None = None
     recipient: Id | None = None

@@ -48,6 +48,8 @@ HOLDS = {
     "VERB_NOT_GRANTED": "a role of theirs includes it",
     "DELIVERY_OF_ANOTHER_MEMBER": "the delivery is their member's",
     "SENDER_ACKNOWLEDGES": "somebody else sent it",
+    "ATTESTED_IN_ANOTHER_ROLE": "they have the role that attests",
+    "SENDER_ATTESTS": "somebody else sent what they attest",
 }
 
 

@@ -213,6 +213,9 @@ def test_a_recall_before_collection_takes_the_copy_away(here: SmallExchange) -> 
     here.collect(second)
     with pytest.raises(Refused, match="cannot be recalled"):
         here.exchange.delivery.recall("p-essex-1", second, via="test")
+    here.exchange.acknowledgement.problem("p-kent-2", second, "queried", "is this the right month", via="test")
+    with pytest.raises(Refused, match="cannot be recalled"):
+        here.exchange.delivery.recall("p-essex-1", second, via="test")
 
 
 def test_nobody_else_can_act_on_a_delivery(here: SmallExchange) -> None:
