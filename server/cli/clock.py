@@ -36,6 +36,8 @@ def set_(
 ) -> None:
     """Move a demo's clock forward, while it runs or not; time runs on from there.
 
+    Moved while the demo is down, what was skipped is an outage: what fell due in it is late for nobody.
+
     Example: safehand clock set 2026-12-01T10:30 --data .safehand-demo
     """
     moment = london_time(time)
@@ -43,5 +45,5 @@ def set_(
     if not is_demo(settings.data):
         raise Refused("Only a demo's clock can be moved; this data folder is not one of `safehand demo`.")
     with opened(settings) as exchange:
-        exchange.clock.set(moment, running=running_server(settings.data) or None)
+        exchange.clock.set(moment, running=running_server(settings.data))
     typer.echo(f"The exchange's clock says {in_words(moment)}.")

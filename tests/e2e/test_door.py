@@ -83,3 +83,18 @@ def test_r065_whose_training_ended_is_told_so_at_the_door(running: DemoProcess) 
     assert refused()
     entries = [entry for entry in running.ledger() if entry["kind"] == "login.refused"]
     assert [(entry["actor"], "TRAINING_EXPIRED" in entry["data"]) for entry in entries] == [("p-essex-1", True)]
+
+
+def test_r093_a_clock_that_is_moved_while_the_demo_is_down_is_an_outage(running: DemoProcess) -> None:
+    """At once after the end too: what fell due meanwhile is the exchange's fault."""
+    running.end()
+    assert running.safehand("clock", "set", "2027-04-08T10:15").returncode == 0
+    running.start()
+    until(lambda: "exchange.was_down" in [entry["kind"] for entry in running.ledger()], 10)
+    until(
+        lambda: (
+            "blocked by the exchange, which was down"
+            in running.safehand("obligation", "list", "kent", "--period", "2027-03").stdout
+        ),
+        15,
+    )
