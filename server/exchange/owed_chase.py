@@ -6,6 +6,7 @@ Nobody is asked for what they cannot do: a recipient that is not ready is named,
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta
 
 from sqlmodel import Session, col, select
@@ -97,7 +98,9 @@ class OwedChase:
         if hat.role not in {"designated_person", "data_manager", "governance_lead"}:
             return []
         lines = self._lines_of(session, hat.member, now)
-        return [item for item, escalated in lines if hat.role != "governance_lead" or escalated]
+        if hat.role != "governance_lead":
+            return [item for item, _ in lines]
+        return [_told(item) for item, escalated in lines if escalated]
 
     def _lines_of(self, session: Session, member: str, now: datetime) -> tuple[tuple[Item, bool], ...]:
         """The member's lines, each with whether it has come to its governance leads.
@@ -181,6 +184,11 @@ def _item(hindrance: Hindrance, place: Place, rows: Sequence[ObligationRow], now
         _about(place), group, _label(exchange, place[1]), _words(policy, exchange, free, sorted(blocked), due_at, late),
         due_at, tone, _buttons(exchange, place), _path(exchange, place[1]),
     )  # fmt: skip
+
+
+def _told(item: Item) -> Item:
+    """The line as a governance lead has it: designated persons and data managers alone answer for what is sent."""
+    return replace(item, buttons=tuple(button for button in item.buttons if button.verb == "snooze"))
 
 
 def _label(exchange: Exchange, period: str) -> str:

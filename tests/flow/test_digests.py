@@ -87,6 +87,24 @@ def test_an_acknowledgement_is_chased_three_times_and_then_escalated(here: Small
     assert digests(here, "g-kent")["2026-12-11"].text.startswith("Overdue: ")
 
 
+def test_a_governance_lead_reads_what_is_late_without_buttons_that_are_not_theirs(here: SmallExchange) -> None:
+    """Designated persons and data managers say that there is nothing to send, or that it cannot be sent."""
+    here.exchange.tick()
+    for day in range(2, 12):
+        until(here, f"2026-12-{day:02d} 11:00")
+    verbs = {
+        who: [{button.verb for button in item.buttons} for item in here.exchange.digests.today(who) if _owed(item)]
+        for who in ("g-essex", "p-essex-1")
+    }
+    assert len(verbs["g-essex"]) >= 1, "what is late has come to them"
+    assert not {"nil", "cannot", "done"} & set().union(*verbs["g-essex"])
+    assert {"nil", "cannot"} <= set().union(*verbs["p-essex-1"])
+
+
+def _owed(item: Item) -> bool:
+    return item.group == "overdue" and item.about.startswith("owed:")
+
+
 def test_what_is_done_leaves_the_message_by_itself(here: SmallExchange) -> None:
     """The digest names the delivery and its place; acknowledged, it says what comes next."""
     delivery = here.arrive()
