@@ -53,7 +53,7 @@ def attestations(
         typer.echo(json.dumps(told, ensure_ascii=False, indent=1))
         return
     for one in views:
-        typer.echo(f"{one.called:<16} {one.title:<20} {one.words}")
+        typer.echo(f"{one.called:<18} {one.title:<20} {one.words}")
     counted = sum(one.counts for one in views)
     typer.echo(f"{counted} of {len(views)} yearly statements are provided.")
 

@@ -104,7 +104,7 @@ def _said(renewal: Renewal, over: bool, policy: PolicySet) -> tuple[str, str]:
                 "Renew it, and give the administrator the new date.",
             )
         case "training":
-            gate = " Without it they cannot send." if policy.access.training_gate == "deny" else ""
+            gate = " Without it they cannot log in over SFTP." if policy.access.training_gate == "deny" else ""
             label, remedy = f"Training of {name}", f"Renew it, and give the administrator the new date.{gate}"
         case "key":
             lost = "Nothing can be sealed to it. " if over else ""

@@ -172,6 +172,7 @@ def test_training_that_ends_is_said_to_the_person_and_to_their_lead(here: SmallE
     first = {who for stage, who in renewed(here, "training") if stage == "P30D"}
     assert {"p-essex-1", "g-essex", "p-kent-1", "g-kent"} <= first
     assert "Training of A. Alder: runs out after Wed 31 Mar 2027" in digest(here, "p-essex-1")
+    assert "Without it they cannot log in over SFTP." in digest(here, "p-essex-1")
     here.exchange.clock.set(datetime(2027, 3, 24, 12, tzinfo=UTC))
     here.exchange.tick()
     assert ("P7D", "p-essex-1") in renewed(here, "training")
