@@ -156,6 +156,7 @@ class Sight:
     """(id, name) of every exchange that the reader may see something of."""
     members: tuple[Kept, ...]
     overdue: tuple[Owed, ...]
+    """Of the present year, what is still late of the one before too: a new year forgives nothing."""
     owed: tuple[Owed, ...]
     """All of the year, in the order of their due times."""
     rows: tuple[Row, ...]
@@ -228,6 +229,7 @@ class Status:
             every = due_between(session, first, last, exchange=exchange, member=member)
             there = (o for o in every if o.answer is not Answer.WITHDRAWN)
             seen = [o for o in there if reader.sees(o.exchange, o.sender, o.recipient)]
+            left = self._left_late(session, reader, exchange, member, now) if year is None else []
             late = Attested(session, self._ground.policy, now).overdue()
             waiting = self._unacknowledged(session, reader, exchange, member, now)
             waits = _Waits(
@@ -239,15 +241,28 @@ class Status:
         given = self._yearly.every() if person_id is None else self._yearly.table(person_id)
         today = london_day(now)
         statements = tuple(one for one in given if one.until < today and member in {None, one.member})
-        return self._sight(now, begins, exchange, member, reader, seen, waits, statements)
+        return self._sight(now, begins, exchange, member, reader, seen, left, waits, statements)
+
+    def _left_late(
+        self, session: Session, reader: _Reader, exchange: str | None, member: str | None, now: datetime
+    ) -> list[Obligation]:
+        """What is still late of the sharing year before the present one."""
+        first, *_, last = months_of(sharing_year(london_day(now)) - 1)
+        found = due_between(session, first, last_of_month(last), exchange=exchange, member=member)
+        return [
+            one
+            for one in found
+            if reader.sees(one.exchange, one.sender, one.recipient) and standing(one, now) is Standing.LATE
+        ]
 
     def owes(self, person_id: str) -> str:
         """What the person's member owes now, as a clause; empty where it owes nothing, or they may not look."""
         if not self.concerns(person_id):
             return ""
         member = self._ground.person(person_id).member
-        mine = [one for one in self.sight(person_id, member=member).owed if one.sender == member]
-        late = sum(one.standing is Standing.LATE for one in mine)
+        sight = self.sight(person_id, member=member)
+        mine = [one for one in sight.owed if one.sender == member]
+        late = sum(one.sender == member for one in sight.overdue)
         open_ = [one.due_at for one in mine if one.standing is Standing.DUE and one.kind in CHASED]
         told = [f"{late} {'is' if late == 1 else 'are'} late"] if late else []
         told += [f"{len(open_)} to send, the next by {in_words(min(open_))}"] if open_ else []
@@ -340,7 +355,7 @@ class Status:
 
     def _sight(
         self, now: datetime, year: int, exchange: str | None, member: str | None, reader: _Reader,
-        seen: list[Obligation], waits: _Waits, statements: tuple[YearlyView, ...],
+        seen: list[Obligation], left: list[Obligation], waits: _Waits, statements: tuple[YearlyView, ...],
     ) -> Sight:  # fmt: skip
         policy = self._ground.policy
         shown = [e for e in policy.exchanges if reader.sees(e.id) and e.recurrence is not None]
@@ -351,7 +366,7 @@ class Status:
             now, year, exchange, member,
             exchanges=tuple((e.id, e.called) for e in shown),
             members=self._kept(judged, member, now),
-            overdue=tuple(one for one in owed if one.standing is Standing.LATE),
+            overdue=tuple(one for one in (*(self._owed(o, now) for o in left), *owed) if one.standing is Standing.LATE),
             owed=tuple(owed),
             rows=rows(seen, policy.member_by_id, year, now),
             months=by_month(judged, year, now),

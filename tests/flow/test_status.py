@@ -99,6 +99,22 @@ def test_of_one_member_the_numbers_are_what_it_owes(seen: SmallExchange) -> None
     assert sight.tally == sight.members[0].tally
 
 
+def test_a_new_sharing_year_forgives_nothing(here: SmallExchange) -> None:
+    """In April what fell due in March and has not come is overdue still; its numbers stay in its own year."""
+    here.exchange.clock.set(datetime(2027, 4, 8, 10, tzinfo=UTC))
+    put(here.exchange, [
+        an_obligation(due=datetime(2027, 3, 5, 17, tzinfo=UTC), period="2027-02"),
+        an_obligation(due=datetime(2027, 3, 5, 17, tzinfo=UTC), period="2027-02", recipient="medway", answer="nil"),
+        an_obligation(due=datetime(2027, 4, 7, 16, tzinfo=UTC), period="2027-03"),
+    ])  # fmt: skip
+    sight = here.exchange.status.sight("g-kent")
+    assert [(one.period, one.days_over) for one in sight.overdue] == [("2027-02", 34), ("2027-03", 1)]
+    assert [one.period for one in sight.owed] == ["2027-03"]
+    assert sight.tally.missing == 1
+    assert here.exchange.status.owes("g-essex") == "Essex: 2 are late"
+    assert [one.period for one in here.exchange.status.sight("g-kent", year=2026).overdue] == ["2027-02"]
+
+
 def test_the_page_puts_what_is_late_of_one_sender_in_one_line(here: SmallExchange) -> None:
     """One exchange and period, its recipients together, oldest first; days are counted in London."""
     here.exchange.clock.set(WHEN)
