@@ -221,7 +221,7 @@ def _by(item: Item, group: Group, now: datetime) -> str:
     moment = item.due_at or now
     if group in {"overdue", "send"}:
         return clock_words(moment, now)
-    return "today" if london_day(moment) == london_day(now) else day_words(london_day(moment))
+    return "the end of today" if london_day(moment) == london_day(now) else day_words(london_day(moment))
 
 
 def _line(group: Group, items: Sequence[Item], now: datetime) -> str:

@@ -122,7 +122,7 @@ def test_what_is_done_leaves_the_message_by_itself(here: SmallExchange) -> None:
     here.exchange.acknowledgement.acknowledge("p-kent-1", delivery, via="test")
     here.exchange.tick()
     assert digests(here, "p-kent-2")["2026-12-03"].text.endswith(
-        f"To destroy: {delivery} from Essex: Post-16 destinations, Nov 2026, by Mon 1 Feb 23:59"
+        f"To destroy: {delivery} from Essex: Post-16 destinations, Nov 2026, by Mon 1 Feb 2027"
     )
 
 
