@@ -242,9 +242,9 @@ class Desk:
         review = await self._threads.run(self._exchange.reviews.under_way, person)
         uses = await self._threads.run(self._exchange.use_forms.open_groups, person)
         today = await self._threads.run(self._exchange.digests.today, person)
-        asked = {button.subject for item in today for button in item.buttons}
-        unasked = (view for view in notices if waits(view) and not told_by(asked, view))
-        waiting, now = sorted(unasked, key=holds_first), self._exchange.now()
+        waiting, now = sorted((view for view in notices if waits(view)), key=holds_first), self._exchange.now()
+        asked = {button.subject for view in waiting for button in view.notice.buttons}
+        today = tuple(item for item in today if not told_by(asked, item))
         return self._page(
             "home.html",
             session,

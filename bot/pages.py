@@ -76,9 +76,10 @@ def waits(view: NoticeView) -> bool:
     return view.notice.kind != DIGEST and any(button.style == "primary" for button in view.notice.buttons)
 
 
-def told_by(subjects: Collection[str], view: NoticeView) -> bool:
-    """Whether everything that is asked in it stands on the page already, about these subjects."""
-    return all(button.subject in subjects for button in view.notice.buttons)
+def told_by(subjects: Collection[str], item: Item) -> bool:
+    """Whether everything that can be done about it stands on the page already, in messages about these subjects."""
+    own = {button.subject for button in item.buttons if button.verb != "snooze"}
+    return bool(own) and own <= set(subjects)
 
 
 def holds_first(view: NoticeView) -> bool:
