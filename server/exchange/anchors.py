@@ -60,6 +60,10 @@ class Held:
     words: str
 
 
+ANCHORED = "ledger.anchored"
+"""The entry of an anchor that was made."""
+
+
 @dataclass(frozen=True, slots=True)
 class HandedOut:
     """What a file says of the ledger: whether the exchange's key signed it, and each head held to the ledger."""
@@ -106,7 +110,7 @@ class Anchors:
             tx.session.add(AnchorRow(day=day, number=head.number, hash=head.hash, at=tx.now, signature=signature))
             tx.session.flush()
             facts: dict[str, Fact] = {"day": day, "entry": head.number, "hash": head.hash}
-            tx.record(Event("ledger.anchored", "exchange", (), facts))
+            tx.record(Event(ANCHORED, "exchange", (), facts))
             return True
 
     def _broken(self, session: Session) -> list[Held]:
@@ -174,12 +178,13 @@ class Anchors:
             return HandedOut(signed, tuple(self._held(session, heads)))
 
     def hold_anchors(self) -> tuple[Held, ...]:
-        """Every anchor held to the present ledger, its signature included."""
+        """Every anchor held to the present ledger, its signature included; and those of which only entries tell."""
         armored = self._ground.key.armored
         with self._ground.store.reading() as session:
             anchors = self.all(session)
             held = {one.head: one for one in self._held(session, [anchor.head for anchor in anchors])}
-        return tuple(self._signed_anchor(anchor, held[anchor.head], armored) for anchor in anchors)
+            gone = _gone(session, anchors)
+        return (*(self._signed_anchor(anchor, held[anchor.head], armored) for anchor in anchors), *gone)
 
     def _signed_anchor(self, anchor: Anchor, held: Held, armored: str) -> Held:
         try:
@@ -216,6 +221,15 @@ class Anchors:
             present.update(session.exec(query).all())
         last = session.exec(select(HeadRow.number).where(col(HeadRow.id) == 1)).one()
         return [_compared(head, present.get(head.number), last) for head in wanted]
+
+
+def _gone(session: Session, anchors: Iterable[Anchor]) -> list[Held]:
+    """Anchors that an entry tells of and that are no row any more."""
+    days = {anchor.day for anchor in anchors}
+    told = session.exec(select(LedgerRow.data).where(LedgerRow.kind == ANCHORED).order_by(col(LedgerRow.number))).all()
+    lost = [fact for fact in map(json.loads, told) if fact["day"] not in days]
+    words = "The ledger was anchored on {}, and that anchor is gone: the database was changed."
+    return [Held(Head(fact["entry"], fact["hash"]), False, words.format(fact["day"])) for fact in lost]
 
 
 def _compared(head: Head, present: str | None, last: int) -> Held:

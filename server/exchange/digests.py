@@ -9,12 +9,12 @@ import time
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from datetime import time as clock_time
 from functools import cached_property
 
 from sqlalchemy import ColumnElement
-from sqlmodel import Session, col, select
+from sqlmodel import Session, col, func, select
 
 from server.domain.agreement import PolicySet
 from server.domain.audience import TEAM, Hat, Presence, hats
@@ -27,7 +27,7 @@ from server.exchange.ground import Ground
 from server.exchange.pacing import member_of
 from server.exchange.reminders import told_on
 from server.store import Tx
-from server.store.duty_tables import SnoozeRow
+from server.store.duty_tables import SnoozeRow, ToldRow
 from server.store.tables import HeadRow, NoticeRow
 
 LEDGER = "Ledger"
@@ -40,6 +40,8 @@ LINES = 3
 _REST = 10
 _LONGEST_REST = 30.0
 """How long a look rests, in times its own length; seconds at most."""
+_LOOK_BACK = 7
+"""Days after which a message that was never written is not made up for."""
 _FARTHEST = datetime.max.replace(tzinfo=UTC)
 HEADINGS: Mapping[Group, str] = {
     "overdue": "Overdue",
@@ -148,9 +150,12 @@ class Digests:
         return len(stale)
 
     def _people(self, day: _Day, joined: set[str]) -> set[str]:
-        """Those who were told a stage today, whose notices join today's message, or who asked to be reminded today."""
+        """Those who were told a stage today, whose notices join today's message, or who asked to be reminded today.
+
+        And those for whom a stage fired on a day whose message was never written, because the exchange ended first.
+        """
         asked = _to_be_reminded(day.session, day.today) if may_remind(day.policy, "", day.now) else set[str]()
-        return told_on(day.session, day.today) | joined | _has_today(day) | asked
+        return told_on(day.session, day.today) | joined | _has_today(day) | asked | _left_over(day.session, day.today)
 
     def _write(self, people: Iterable[str]) -> None:
         """Worked out again inside: another process may have been quicker, or something may have moved."""
@@ -197,6 +202,18 @@ class Digests:
             shown=(*_shown(items, joined), (LEDGER, f"entry {number:012d}, head {digest}")),
             buttons=() if person.startswith(TEAM) else _buttons(items, joined, day.now),
         )
+
+
+def _left_over(session: Session, today: date) -> set[str]:
+    """Those who were told something in the last week, and have had no day's message since."""
+    first = (today - timedelta(days=_LOOK_BACK)).isoformat()
+    told = select(ToldRow.person, func.max(ToldRow.day)).where(
+        col(ToldRow.day) >= first, col(ToldRow.day) < today.isoformat()
+    )
+    written = select(NoticeRow.person, func.max(NoticeRow.thread)).where(col(NoticeRow.thread).startswith(f"{DIGEST}:"))
+    last = dict(session.exec(written.group_by(col(NoticeRow.person))).all())
+    people = session.exec(told.group_by(col(ToldRow.person))).all()
+    return {person for person, day in people if last.get(person, "") < f"{DIGEST}:{day}"}
 
 
 def may_wait(item: Item, now: datetime) -> bool:

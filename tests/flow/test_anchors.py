@@ -208,6 +208,16 @@ def test_a_changed_anchor_is_not_believed(here: SmallExchange) -> None:
     assert not held.holds and "not the one that was signed" in held.words
 
 
+def test_an_anchor_that_was_taken_away_is_missed(here: SmallExchange) -> None:
+    """The entry of its making tells of it."""
+    here.exchange.tick()
+    assert all(held.holds for held in here.exchange.anchors.hold_anchors())
+    with here.exchange.ground.store.transaction(here.exchange.now(), "0" * 64) as tx:
+        tx.session.delete(tx.session.exec(select(AnchorRow)).one())
+    (held,) = here.exchange.anchors.hold_anchors()
+    assert not held.holds and "that anchor is gone" in held.words
+
+
 # ---------------------------------------------------------------- the command
 
 

@@ -461,6 +461,16 @@ def test_a_process_that_died_between_telling_and_writing_writes_after_its_restar
         restarted.close()
 
 
+def test_a_message_that_was_never_written_is_made_up_for_the_next_day(here: SmallExchange) -> None:
+    """The exchange ended after telling and came back a day later: what waits is in that day's message, once."""
+    here.arrive()
+    here.exchange.clock.set(at("2026-12-03 10:00"))
+    here.exchange.refresh()
+    assert here.exchange.reminders.remind_due() > 0
+    until(here, "2026-12-04 10:00")
+    assert [day for day in digests(here, "p-kent-2") if day > "2026-12-01"] == ["2026-12-04"]
+
+
 # ---------------------------------------------------------------- where people read it
 
 

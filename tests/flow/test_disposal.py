@@ -14,6 +14,7 @@ from server.cli.dispose import dispose
 from server.domain.delivery import SealedCopy, Status
 from server.domain.errors import Busy, Forbidden, Missing, Refused
 from server.exchange.delivery import Deliveries
+from server.exchange.fulfilment import Fulfilment
 from server.exchange.retention import Retention
 from server.exchange.telling import Telling
 from server.store import Tx
@@ -362,7 +363,7 @@ def test_one_copy_that_cannot_go_does_not_stop_the_others(here: SmallExchange) -
     """By hand it is reported; by itself the others go, and it is tried again."""
     first, second, third = here.arrive(), here.arrive(), here.arrive()
     ground, own = here.exchange.ground, here.exchange
-    obstinate = Obstinate(ground, Telling(ground), own.disposal, own.collection)
+    obstinate = Obstinate(ground, Telling(ground), own.disposal, own.collection, Fulfilment(ground))
     obstinate.stuck = second
     retention = Retention(ground, obstinate, own.findings)
     own.clock.set(datetime(2027, 2, 2, 9, tzinfo=UTC))
