@@ -15,6 +15,7 @@ from apscheduler.triggers.interval import IntervalTrigger
 from server.exchange import Exchange
 
 EVERY_SECOND = 1
+THREADS = 6
 SPOOL_HOURS = 24
 SPOOL_AGE_SECONDS = 3600.0
 """What is younger may be a file that is being settled at this moment."""
@@ -26,8 +27,8 @@ class Jobs:
 
     def __init__(self, exchange: Exchange) -> None:
         self._exchange = exchange
-        # One thread each, so that a tick that waits for the database never holds up another.
-        self._threads = ThreadPoolExecutor(len(exchange.duties) + 2, thread_name_prefix="jobs")
+        # Several, so that a tick that waits for the database does not hold up the others; each costs memory.
+        self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="jobs")
         # The defaults go in as `job_defaults`: APScheduler 3.11 ignores them as keywords and drops late jobs.
         self._scheduler = AsyncIOScheduler(
             timezone="UTC", job_defaults={"misfire_grace_time": None, "coalesce": True, "max_instances": 1}

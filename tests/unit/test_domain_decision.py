@@ -137,7 +137,7 @@ LACKS = [
     Lack("the recipient has no key", "RECIPIENT_KEY_UNUSABLE", without_keys, "recipient"),
 ]  # fmt: skip
 OF_DEEDS = {"PERSON_UNKNOWN", "PERSON_SUSPENDED", "NO_MAILBOX", "VERB_NOT_GRANTED", "DELIVERY_OF_ANOTHER_MEMBER",
-            "SENDER_ACKNOWLEDGES"}  # fmt: skip
+            "SENDER_ACKNOWLEDGES", "ATTESTED_IN_ANOTHER_ROLE", "SENDER_ATTESTS"}  # fmt: skip
 SENDING = set(HOLDS) - OF_DEEDS
 QUESTIONS = [
     ("to itself", "RECIPIENT_IS_SENDER", {"recipient": "essex"}),
