@@ -5,14 +5,17 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from starlette.routing import BaseRoute
 
 from bot.desk import Desk
 from bot.email import EmailFront, MailSettings
 from bot.relay import Relay, Threads
-from bot.slack import SlackFront, SlackSettings
 from server.exchange import Exchange
+
+if TYPE_CHECKING:
+    from bot.slack import SlackSettings
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +38,8 @@ def compose(
     threads, relays, tasks = Threads(), list[Relay](), list[Callable[[], Awaitable[None]]]()
     routes: list[BaseRoute] = []
     if slack is not None:
+        from bot.slack import SlackFront  # its libraries are loaded only where there is Slack
+
         front = SlackFront(slack, exchange, threads)
         relays.append(front.relay)
         routes += front.routes

@@ -8,7 +8,6 @@ from contextlib import contextmanager, suppress
 from datetime import datetime
 from typing import Any
 
-from psycopg.errors import UndefinedTable
 from sqlalchemy import Engine, create_engine, event, text
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
@@ -23,6 +22,8 @@ from server.store.tables import CounterRow, HeadRow, LedgerRow, NoticeRow
 
 BUSY = "The exchange's database is busy or away; nothing was changed. Try again in a minute."
 _WAIT_SECONDS = 8
+UNDEFINED_TABLE = "42P01"
+"""PostgreSQL's own code for it; its driver is loaded only where it is used."""
 _POSTGRESQL = {
     "connect_timeout": 5,
     "tcp_user_timeout": _WAIT_SECONDS * 1000,
@@ -187,7 +188,7 @@ def translated() -> Iterator[None]:
 
 
 def _lacks_tables(cause: BaseException | None) -> bool:
-    return isinstance(cause, UndefinedTable) or "no such table" in str(cause)
+    return getattr(cause, "sqlstate", None) == UNDEFINED_TABLE or "no such table" in str(cause)
 
 
 def _engine(url: str, *, sqlite: bool) -> Engine:
