@@ -7,7 +7,7 @@ import traceback
 
 import typer
 
-from server.domain.errors import Busy, Misconfigured, SafehandError
+from server.domain.errors import Busy, Misconfigured, SafehandError, places_of
 from server.policy.lint import PolicyRefused
 from server.policy.problem import PolicyInvalid
 from server.settings import SettingsInvalid, read_settings
@@ -42,7 +42,8 @@ def translated(error: SafehandError | SettingsInvalid | OSError) -> int:
 
 def unexpected(defect: Exception) -> int:
     """A defect of ours is one sentence without a word of its text; SAFEHAND_LOG_LEVEL=debug adds the traceback."""
-    say(f"Something went wrong inside Safehand ({type(defect).__name__}). SAFEHAND_LOG_LEVEL=debug shows where.")
+    what = " at ".join([type(defect).__name__, *places_of(defect)[-1:]])
+    say(f"Something went wrong inside Safehand ({what}). SAFEHAND_LOG_LEVEL=debug shows all.")
     try:
         debugging = read_settings().log_level == "debug"
     except SettingsInvalid:

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import traceback
+
+PLACES = 6
+
 
 class SafehandError(Exception):
     """Something a person must be told. `sentence` says what is wrong and what to do; `code` is stable."""
@@ -52,3 +56,9 @@ class Misconfigured(SafehandError):
     """The machine or its settings are not as the exchange needs them (exit code 3)."""
 
     code = "MISCONFIGURED"
+
+
+def places_of(failure: BaseException) -> list[str]:
+    """Where something unforeseen was raised: the last few file names and lines, and never a word of its text."""
+    frames = traceback.extract_tb(failure.__traceback__)[-PLACES:]
+    return [f"{frame.filename.rsplit('/', 1)[-1]}:{frame.lineno}" for frame in frames]

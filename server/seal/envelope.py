@@ -8,17 +8,22 @@ from __future__ import annotations
 
 import hashlib
 import os
+import secrets
 import threading
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import structlog
+
+from server.domain.errors import places_of
 from server.seal.exchange_key import ExchangeKey
 from server.seal.gpg import SealError, stderr_of
 from server.seal.keyring import Keyring, SealingKey
 from server.seal.packets import BadPackets, KeyPacket, joined, split
 
+log = structlog.get_logger("seal")
 ROOM = 2 * 1024 * 1024
 """Bytes waiting for gpg above which the sender is asked to pause."""
 
@@ -164,16 +169,24 @@ class Sealing:
             return (parts[0] if len(parts) == 1 else b"".join(parts)), has_room
 
     def _call(self, other: Callable[..., None] | None, *arguments: bytes) -> None:
-        """Call code that is not ours. Whatever it raises ends this sealing, because gpg would otherwise finish a
-        valid message of half the file."""
+        """Call code that is not ours, which is not meant to raise. Whatever it does raise ends this sealing first.
+
+        Let through, it would end gpg's input, and gpg would finish a valid message of half the file; python-gnupg would
+        raise it again in its own thread, where its text, which may hold a value of the file, is printed.
+        """
         if other is None:
             return
         try:
             other(*arguments)
-        except BaseException as fault:  # noqa: BLE001  kept as the cause, never lost
-            error = SealError("The file was refused while it was being read.", code="TAP")
-            error.__cause__ = fault
-            self._fail(error)
+        except BaseException as fault:  # noqa: BLE001  the sealing's loop: recorded by a number, and the sender told it
+            number = secrets.token_hex(4)
+            log.error("seal.unforeseen", number=number, kind=type(fault).__name__, places=places_of(fault))
+            self._fail_because(
+                "The exchange could not look at this file, and kept nothing of it: send it again, then tell your "
+                f"administrator the number {number}.",
+                "TAP",
+                fault,
+            )
 
     def _take(self, data: bytes) -> bool:
         """For python-gnupg's reading thread: a piece of gpg's output. Never raises; False: keep nothing of it."""

@@ -11,14 +11,13 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-import traceback
 from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any, Protocol
 
 import asyncssh
 import structlog
 
-from server.domain.errors import Forbidden, Missing, NotWritable, Refused, SafehandError
+from server.domain.errors import Forbidden, Missing, NotWritable, Refused, SafehandError, places_of
 from server.sftp import wire
 from server.sftp.files import Handle, Upload
 from server.sftp.mailbox import Mailbox
@@ -292,9 +291,7 @@ class Channel(asyncssh.SSHServerSession[bytes]):
     def _failed(self, failure: Exception) -> Answer:
         """What nobody foresaw: recorded under a number, with its place, never its text; the client gets the number."""
         number = secrets.token_hex(4)
-        frames = traceback.extract_tb(failure.__traceback__)[-6:]
-        places = [f"{frame.filename.rsplit('/', 1)[-1]}:{frame.lineno}" for frame in frames]
-        log.error("sftp.unforeseen", number=number, kind=type(failure).__name__, places=places)
+        log.error("sftp.unforeseen", number=number, kind=type(failure).__name__, places=places_of(failure))
         sentence = f"The exchange could not do this: try again, then tell your administrator the number {number}."
         self._say(sentence)
         return _problem(wire.FAILURE, sentence)

@@ -20,6 +20,7 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from structlog.testing import capture_logs
 
 from server.seal import ExchangeKey, Keyring, PublicKey, Sealed, SealError, Sealing, SealingKey
 from tests.conftest import GpgPerson, MakeGpgPerson
@@ -371,7 +372,10 @@ def test_a_full_disk_is_found_for_a_tiny_file_too(house: House) -> None:
 
 @pytest.mark.parametrize("after", [0, 700_000, 3_000_000])
 def test_a_tap_that_raises_ends_the_sealing_and_is_the_cause(house: House, after: int) -> None:
-    """A record that is not agreed stops the stream; gpg never finishes the first half as a valid message."""
+    """A defect in what looks on stops the stream; gpg never finishes the first half as a valid message.
+
+    It is recorded under the number that the sender is told, with its place and without its text.
+    """
     seen = 0
 
     def tap(data: bytes) -> None:
@@ -380,9 +384,12 @@ def test_a_tap_that_raises_ends_the_sealing_and_is_the_cause(house: House, after
         if seen > after:
             raise LookupError("line 7")
 
-    with upload(house, "kent", taps=(tap,)) as one:
+    with capture_logs() as told, upload(house, "kent", taps=(tap,)) as one:
         with pytest.raises(SealError) as refused:
             one.send_all(20)
+        (entry,) = told
+        assert entry["kind"] == "LookupError" and entry["number"] in refused.value.sentence
+        assert entry["places"][-1].startswith("test_seal_envelope.py:") and "line 7" not in str(entry)
         assert refused.value.code == "TAP"
         assert isinstance(refused.value.__cause__, LookupError)
         assert "line 7" not in refused.value.sentence
