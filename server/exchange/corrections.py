@@ -376,10 +376,12 @@ class Corrections:
     def _words(self, session: Session, row: CorrectionRow) -> str:
         """Where it stands, as a clause."""
         answer, again = self._days(session, row)
+        late = self._late(session, row, self._ground.now())
         if row.status == OPEN:
-            return f"to be answered{f' by {day_words(answer)}' if answer else ''}"
+            return f"{'overdue: it was ' if late else ''}to be answered{f' by {day_words(answer)}' if answer else ''}"
         if row.status == ACCEPTED:
-            return f"accepted; a new file comes{f' by {day_words(again)}' if again else ''}"
+            comes = "overdue: a new file was to come" if late else "a new file comes"
+            return f"accepted; {comes}{f' by {day_words(again)}' if again else ''}"
         return self._ended(row, self._ground.now())
 
     def _ended(self, row: CorrectionRow, now: datetime) -> str:

@@ -218,6 +218,18 @@ def test_reminders_come_on_the_day_and_the_lead_hears_on_the_day_after(here: Sma
         assert verbs.ask(session, about, "reissue", now) is not None
 
 
+def test_what_is_overdue_says_so_wherever_it_is_listed(here: SmallExchange) -> None:
+    """Unanswered after two working days, and without a new file after five."""
+    correction, verbs = asked(here), here.exchange.corrections
+    assert verbs.every()[0].words == "to be answered by Thu 3 Dec 2026"
+    here.exchange.clock.set(here.exchange.now() + timedelta(days=3))
+    assert verbs.every()[0].words == "overdue: it was to be answered by Thu 3 Dec 2026"
+    verbs.accept("p-essex-1", correction, via="test")
+    assert verbs.every()[0].words == "accepted; a new file comes by Tue 8 Dec 2026"
+    here.exchange.clock.set(here.exchange.now() + timedelta(days=6))
+    assert verbs.every()[0].words == "accepted; overdue: a new file was to come by Tue 8 Dec 2026"
+
+
 # ---------------------------------------------------------------- chat, desk, mailbox
 
 
