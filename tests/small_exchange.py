@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from functools import cache
 from pathlib import Path
 
 from server.domain.notice import Notice
@@ -180,5 +181,11 @@ def policy_files(lines: Mapping[str, str], gpg_person: MakeGpgPerson) -> dict[st
     files = read_texts(ROOT / "policies" / "ccis-v2")
     people = {person: gpg_person(person) for person in lines}
     keys = {name: PersonKeys(ssh=(lines[name],), gpg=((g.fingerprint, g.armored),)) for name, g in people.items()}
-    files["people.yaml"] = with_keys(files["people.yaml"], keys)
+    files["people.yaml"] = _people(files["people.yaml"], tuple(keys.items()))
     return files
+
+
+@cache
+def _people(text: str, keys: tuple[tuple[str, PersonKeys], ...]) -> str:
+    """people.yaml with these keys: the same for most tests."""
+    return with_keys(text, dict(keys))

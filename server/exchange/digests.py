@@ -145,7 +145,7 @@ class Digests:
             people = self._people(day, {person for person, *_ in joined})
             stale = [person for person in sorted(people) if self._is_stale(day, person)]
         if stale:
-            self._write(stale)
+            self._write(stale, day, head)
         self._seen = state
         return len(stale)
 
@@ -157,10 +157,13 @@ class Digests:
         asked = _to_be_reminded(day.session, day.today) if may_remind(day.policy, "", day.now) else set[str]()
         return told_on(day.session, day.today) | joined | _has_today(day) | asked | _left_over(day.session, day.today)
 
-    def _write(self, people: Iterable[str]) -> None:
-        """Worked out again inside: another process may have been quicker, or something may have moved."""
+    def _write(self, people: Iterable[str], looked: _Day, head: int) -> None:
+        """Compared again inside, for another process may have been quicker; worked out again if something moved."""
         with self._ground.transaction() as tx:
             day = self._day(tx.session, tx.now)
+            if tx.head[0] == head and day.present == looked.present:
+                day.items.update(looked.items)
+                day.people.update(looked.people)
             for person in people:
                 if self._is_stale(day, person):
                     self._put(tx, self._notice(day, person, tx.head))
