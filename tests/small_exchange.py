@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import atexit
 import itertools
 import re
+import shutil
+import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from functools import cache
 from pathlib import Path
+
+import psycopg
+from sqlalchemy.engine import make_url
 
 from server.domain.notice import Notice
 from server.exchange import Exchange
@@ -24,6 +30,10 @@ TEMPLATES = ROOT / "templates"
 PEOPLE = ("p-essex-1", "p-essex-2", "p-kent-1", "p-kent-2", "p-medway-1")
 VOUCHERS = ("g-essex", "g-kent")
 START = datetime(2026, 12, 1, 9, 0, tzinfo=UTC)
+LATER = START + timedelta(seconds=5)
+"""When a copy goes on."""
+DATABASE = "safehand.db"
+_databases = itertools.count(1)
 _IN_LETTERS = {ord("0") + n: letter for n, letter in enumerate("abcdefghij")}
 """Names have no digits."""
 HEADER = b"given_name,family_name,dob,activity_code\r\n"
@@ -122,26 +132,75 @@ def small_exchange(
     *,
     messages: int = 6,
     people: tuple[str, ...] = PEOPLE,
+    new: bool = False,
 ) -> Iterator[SmallExchange]:
-    """Made and opened in a folder of its own, with SQLite unless a URL is given; it is 1 December 2026, 09:00.
+    """Opened in a folder of its own, with SQLite unless a URL is given; it is 1 December 2026, 09:00.
 
+    It is the copy of one that had its first tick at that hour; a `new` one has a key of its own, and had none.
     `messages`: how many a person gets in a day, for tests in which that one day is long.
     """
-    with short_folder("shx-") as data:
-        url = url or f"sqlite:///{data / 'safehand.db'}"
-        Exchange.create(data, database_url=url, templates=TEMPLATES)
+    lines = {person: ssh_key(person).public for person in people}
+    files = policy_files(lines, gpg_person)
+    limit = "max_per_person_per_day: "
+    files["notifications.yaml"] = files["notifications.yaml"].replace(f"{limit}6", f"{limit}{messages}")
+    with short_folder("shx-") as folder:
+        data = folder / "data"
+        url = url or f"sqlite:///{data / DATABASE}"
+        if new:
+            _found(data, url, files)
+        else:
+            _copy(data, url, files)
         exchange = Exchange.open(data, database_url=url, templates=TEMPLATES)
-        lines = {person: ssh_key(person).public for person in people}
-        files = policy_files(lines, gpg_person)
-        limit = "max_per_person_per_day: "
-        files["notifications.yaml"] = files["notifications.yaml"].replace(f"{limit}6", f"{limit}{messages}")
-        exchange.revisions.found(files, vouched_by=VOUCHERS)
-        exchange.clock.set(START)
+        exchange.clock.set(START if new else LATER)
         exchange.refresh()
         try:
             yield SmallExchange(exchange, lines)
         finally:
             exchange.close()
+
+
+def _found(data: Path, url: str, files: Mapping[str, str], *, tick: bool = False) -> None:
+    """A new exchange in this folder, with this policy in force."""
+    Exchange.create(data, database_url=url, templates=TEMPLATES)
+    exchange = Exchange.open(data, database_url=url, templates=TEMPLATES)
+    exchange.revisions.found(files, vouched_by=VOUCHERS)
+    if tick:
+        exchange.clock.set(START)
+        exchange.refresh()
+        exchange.tick()
+    exchange.close()
+
+
+def _copy(data: Path, url: str, files: Mapping[str, str]) -> None:
+    """The folder and the database of one that had its first tick."""
+    place = make_url(url)
+    if place.drivername == "sqlite":
+        folder, _ = _running("", tuple(files.items()))
+        shutil.copytree(folder, data)
+        shutil.move(data / DATABASE, str(place.database))
+        return
+    server = place.set(drivername="postgresql", database="postgres").render_as_string(hide_password=False)
+    folder, database = _running(server, tuple(files.items()))
+    shutil.copytree(folder, data)
+    with psycopg.connect(server, autocommit=True) as admin:
+        admin.execute(f"DROP DATABASE {place.database}")
+        admin.execute(f"CREATE DATABASE {place.database} TEMPLATE {database}")
+
+
+@cache
+def _running(server: str, files: tuple[tuple[str, str], ...]) -> tuple[Path, str]:
+    """The folder of an exchange to be copied, and its database on that PostgreSQL; the same for most tests."""
+    folder = Path(tempfile.mkdtemp(prefix="shx-", dir="/tmp"))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    data, database = folder / "data", f"running_{next(_databases)}"
+    url = f"sqlite:///{data / DATABASE}"
+    if server:
+        with psycopg.connect(server, autocommit=True) as admin:
+            admin.execute(f"CREATE DATABASE {database}")
+        place = make_url(server).set(drivername="postgresql+psycopg", database=database)
+        url = place.render_as_string(hide_password=False)
+    _found(data, url, dict(files), tick=True)
+    return data, database
 
 
 def put_in_force(exchange: Exchange, files: Mapping[str, str], *, by: str = "a-essex-1") -> str:

@@ -170,7 +170,7 @@ def test_another_key_and_another_exchange_are_refused(
     both_keys = tmp_path / "both.asc"
     both_keys.write_text((proof.folder / "exchange.asc").read_text() + forger.armored)
     assert "exactly one public key" in proof.refused(proof.json, key=both_keys)
-    with small_exchange(gpg_person, ssh_key) as second:
+    with small_exchange(gpg_person, ssh_key, new=True) as second:
         assert "not signed with this exchange's key" in proof.refused(proof.json, data=second.exchange.ground.data)
 
 

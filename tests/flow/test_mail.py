@@ -27,7 +27,7 @@ SENDER = "exchange@safehand.example"
 
 @pytest.fixture
 def here(gpg_person: MakeGpgPerson, ssh_key: MakeSshKey) -> Iterator[SmallExchange]:
-    with small_exchange(gpg_person, ssh_key) as made:
+    with small_exchange(gpg_person, ssh_key, new=True) as made:
         yield made
 
 

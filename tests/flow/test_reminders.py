@@ -23,7 +23,7 @@ WHY = "The duty to report changes in September"
 @pytest.fixture
 def here(request: pytest.FixtureRequest, gpg_person: MakeGpgPerson, ssh_key: MakeSshKey) -> Iterator[SmallExchange]:
     url = request.getfixturevalue("pg_url") if getattr(request, "param", "") == "postgresql" else ""
-    with small_exchange(gpg_person, ssh_key, url) as made:
+    with small_exchange(gpg_person, ssh_key, url, new=True) as made:
         yield made
 
 

@@ -26,14 +26,14 @@ FRIDAY = datetime(2027, 1, 8, 17, 0, tzinfo=UTC)
 
 @pytest.fixture
 def here(gpg_person: MakeGpgPerson, ssh_key: MakeSshKey) -> Iterator[SmallExchange]:
-    with small_exchange(gpg_person, ssh_key) as made:
+    with small_exchange(gpg_person, ssh_key, new=True) as made:
         yield made
 
 
 @pytest.fixture(scope="module")
 def seen(gpg_person: MakeGpgPerson, ssh_key: MakeSshKey) -> Iterator[SmallExchange]:
     """The exchange on 14 January 2027, after most of a year of all nine members."""
-    with small_exchange(gpg_person, ssh_key) as made:
+    with small_exchange(gpg_person, ssh_key, new=True) as made:
         made.exchange.clock.set(WHEN)
         put(made.exchange, a_year(made.exchange))
         yield made
