@@ -105,23 +105,26 @@ class Asking:
         key = key_of(tx.session, row)
         if key is not None and wanted:
             people = tuple(p for p in people if answers_for(policy, p, key, frozenset(about_of(row))))
+        stands = self._stands(tx.session, row)
         for person in (*people, *(p for p in policy.people if p.id in heard and p not in people)):
-            self._notify(tx, row, person, given, about=about)
+            self._notify(tx, row, person, given, stands, about=about)
 
     def _told(self, tx: Tx, row: ProposalRow, policy: PolicySet) -> tuple[Person, ...]:
         """Who has the notice of this proposal already: how it ended is told to the same people."""
         told = set(tx.session.exec(select(NoticeRow.person).where(NoticeRow.thread == thread_of(row))).all())
         return tuple(person for person in policy.people if person.id in told)
 
-    def _notify(self, tx: Tx, row: ProposalRow, person: Person, given: list[ApprovalRow], *, about: int) -> None:
+    def _notify(
+        self, tx: Tx, row: ProposalRow, person: Person, given: list[ApprovalRow], stands: str, *, about: int
+    ) -> None:
         lines, policy = lines_of(row), self._ground.in_force_at(tx.session).policy
         key = key_of(tx.session, row)
         if key is not None:
-            self._notify_of_key(tx, row, key, person, given, about=about)
+            self._notify_of_key(tx, row, key, person, given, stands, about=about)
             return
         facts = {
             "id": row.id, "label": row.label, "by": row.by, "status": row.status,
-            "stands": self._stands(tx.session, row),
+            "stands": stands,
             "first": lines[0] if lines else "Nothing changes but the label.", "more": len(lines) - 1,
             "text": changes_text(row), "document": row.document_sha256[:12],
             "signs": approver(policy, person).signs, "member": self._ground.called(person.member),
@@ -138,12 +141,13 @@ class Asking:
         tx.notify(notice, about=about)
 
     def _notify_of_key(
-        self, tx: Tx, row: ProposalRow, key: KeyProposalRow, person: Person, given: list[ApprovalRow], *, about: int
-    ) -> None:
+        self, tx: Tx, row: ProposalRow, key: KeyProposalRow, person: Person, given: list[ApprovalRow], stands: str, *,
+        about: int,
+    ) -> None:  # fmt: skip
         """Whose key, its whole fingerprint, and that it is checked by phone."""
         owner = self._ground.in_force_at(tx.session).policy.person(key.person)
         facts = {
-            "id": row.id, "label": row.label, "status": row.status, "stands": self._stands(tx.session, row),
+            "id": row.id, "label": row.label, "status": row.status, "stands": stands,
             "owner": owner.name if owner else key.person,
             "member": self._ground.called(owner.member) if owner else "",
             "kind": "GPG" if is_gpg(key.fingerprint) else "SSH", "fingerprint": key.fingerprint,

@@ -23,7 +23,7 @@ from server.policy.problem import PolicyInvalid
 from server.policy.revision import revision as revision_of
 from server.seal.exchange_key import ExchangeKey
 from server.seal.keyring import Keyring, PublicKey, SealingKey
-from server.store import Spool, Store, Tx
+from server.store import Spool, Store, Tx, once
 from server.store.tables import ClockRow, DepartureRow, InForceRow, LedgerRow, RevisionRow, SignatureRow, SuspensionRow
 
 NONE_YET = "0" * 64
@@ -109,6 +109,9 @@ class Ground:
 
     def facts_at(self, session: Session) -> Facts:
         """What this very transaction sees beside the policy, as far as the ledger vouches for it."""
+        return once(session, "facts", lambda: self._facts_at(session))
+
+    def _facts_at(self, session: Session) -> Facts:
         told, signed = vouched(session), dict[str, set[str]]()
         for row in session.exec(select(SignatureRow)).all():
             if (row.member, row.document_sha256, row.person) in told.signed:
@@ -140,6 +143,9 @@ class Ground:
 
     def in_force_at(self, session: Session) -> InForce:
         """The revision in force as this transaction sees it."""
+        return once(session, "in force", lambda: self._in_force_at(session))
+
+    def _in_force_at(self, session: Session) -> InForce:
         row = session.exec(select(InForceRow).order_by(col(InForceRow.number).desc()).limit(1)).first()
         if row is None:
             raise Misconfigured("No policy is in force yet: run `safehand init DIR --vouched-by PERSON`.")

@@ -18,6 +18,7 @@ from server.domain.schedule import LONDON, in_words, london_day
 from server.domain.standing import of_member, of_signature
 from server.exchange.ground import Ground, InForce
 from server.exchange.uptime import outages
+from server.store import once
 from server.store.duty_tables import ObligationRow
 
 _DAY_BEGINS = time(8)
@@ -39,7 +40,10 @@ class Hindrance:
 
     @classmethod
     def seen(cls, ground: Ground, session: Session) -> Hindrance:
-        return cls(ground, session, ground.in_force_at(session), ground.facts_at(session))
+        def found() -> Hindrance:
+            return cls(ground, session, ground.in_force_at(session), ground.facts_at(session))
+
+        return once(session, "hindrance", found)
 
     def of(self, row: ObligationRow, moment: datetime) -> str | None:
         """What keeps its sender from sending at `moment`, as words after "blocked by"; None when nothing does."""

@@ -6,7 +6,7 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from datetime import datetime
-from typing import Any
+from typing import Any, TypeVar
 
 from sqlalchemy import Engine, create_engine, event, text
 from sqlalchemy.engine import make_url
@@ -21,6 +21,8 @@ from server.domain.notice import Notice
 from server.store.tables import CounterRow, HeadRow, LedgerRow, NoticeRow
 
 BUSY = "The exchange's database is busy or away; nothing was changed. Try again in a minute."
+T = TypeVar("T")
+_FOUND = "found"
 _WAIT_SECONDS = 8
 UNDEFINED_TABLE = "42P01"
 """PostgreSQL's own code for it; its driver is loaded only where it is used."""
@@ -132,7 +134,7 @@ class Store:
     @contextmanager
     def reading(self) -> Iterator[Session]:
         """A session to read with. Raises Busy like `transaction`."""
-        with translated(), Session(self.engine, expire_on_commit=False) as session:
+        with translated(), Session(self.engine, expire_on_commit=False, info={_FOUND: {}}) as session:
             yield session
 
     def entries(self, after: int = -1, batch: int = 5000) -> Iterator[ledger.Entry]:
@@ -163,6 +165,16 @@ class Store:
         if self.sqlite:
             with translated(), self.engine.connect() as connection:
                 connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)")
+
+
+def once(session: Session, what: str, find: Callable[[], T]) -> T:
+    """What `find` gives; a session that only reads finds it once, one that writes finds it each time."""
+    found: dict[str, T] | None = session.info.get(_FOUND)
+    if found is None:
+        return find()
+    if what not in found:
+        found[what] = find()
+    return found[what]
 
 
 def _locked_head(session: Session) -> HeadRow:
