@@ -40,6 +40,17 @@ def pytest_make_parametrize_id(config: pytest.Config, val: object, argname: str)
     return argname if isinstance(val, str | bytes) and len(val) > 40 else None
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Files whose tests wait for servers take turns with those that compute: two workers are busy to the end."""
+    files: dict[bool, list[Path]] = {True: [], False: []}
+    for item in items:
+        same = files["e2e" in item.path.parts]
+        if item.path not in same:
+            same.append(item.path)
+    place = {path: number / len(same) for same in files.values() for number, path in enumerate(same)}
+    items.sort(key=lambda item: place[item.path])
+
+
 @pytest.hookimpl(trylast=True)
 def pytest_sessionfinish(session: pytest.Session) -> None:
     """With CI=true a test that did not run counts as a failure."""

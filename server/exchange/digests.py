@@ -74,6 +74,35 @@ class _Day:
     def hats(self) -> Mapping[str, tuple[Hat, ...]]:
         return hats(self.policy, self.present)
 
+    @cached_property
+    def told(self) -> set[str]:
+        """Who was told a stage today."""
+        return told_on(self.session, self.today)
+
+    @cached_property
+    def written(self) -> Mapping[str, Notice]:
+        """{person: today's message}, as far as there is one."""
+        query = select(NoticeRow).where(NoticeRow.thread == digest_thread(self.today))
+        return {row.person: Notice.from_json(row.body) for row in self.session.exec(query).all()}
+
+    @cached_property
+    def joined(self) -> Mapping[str, list[Notice]]:
+        """{person: the notices that join today's message}."""
+        query = select(NoticeRow).where(*_joins_today(self.now)).order_by(col(NoticeRow.id))
+        found = defaultdict[str, list[Notice]](list)
+        for row in self.session.exec(query).all():
+            found[row.person].append(Notice.from_json(row.body))
+        return found
+
+    @cached_property
+    def snoozed(self) -> Mapping[str, set[str]]:
+        """{person: what they asked to hear of on a later day}."""
+        query = select(SnoozeRow.person, SnoozeRow.about).where(SnoozeRow.until_day > self.today.isoformat())
+        found = defaultdict[str, set[str]](set)
+        for person, about in self.session.exec(query).all():
+            found[person].add(about)
+        return found
+
 
 class Digests:
     """Lists what waits for somebody, and keeps the day's message as things stand."""
@@ -100,7 +129,7 @@ class Digests:
         return _Day(session, self._ground.in_force_at(session).policy, present, now)
 
     def _items(self, day: _Day, person_id: str) -> tuple[Item, ...]:
-        snoozed = _snoozed(day.session, person_id, day.today)
+        snoozed = day.snoozed[person_id]
         return tuple(i for i in self._all(day, person_id) if i.about not in snoozed or not may_wait(i, day.now))
 
     def _all(self, day: _Day, person_id: str) -> tuple[Item, ...]:
@@ -155,7 +184,7 @@ class Digests:
         And those for whom a stage fired on a day whose message was never written, because the exchange ended first.
         """
         asked = _to_be_reminded(day.session, day.today) if may_remind(day.policy, "", day.now) else set[str]()
-        return told_on(day.session, day.today) | joined | _has_today(day) | asked | _left_over(day.session, day.today)
+        return day.told | joined | _has_today(day) | asked | _left_over(day.session, day.today)
 
     def _write(self, people: Iterable[str], looked: _Day, head: int) -> None:
         """Compared again inside, for another process may have been quicker; worked out again if something moved."""
@@ -166,29 +195,29 @@ class Digests:
                 day.people.update(looked.people)
             for person in people:
                 if self._is_stale(day, person):
-                    self._put(tx, self._notice(day, person, tx.head))
+                    self._put(tx, self._notice(day, person, tx.head), day.joined[person])
 
-    def _put(self, tx: Tx, notice: Notice) -> None:
+    def _put(self, tx: Tx, notice: Notice, joined: Sequence[Notice]) -> None:
         """A new one waits for its hour like any other, unless it tells what is told at any hour."""
         _retire_earlier(tx, notice)
         tx.notify(notice, about=tx.head[0])
-        row = _row(tx.session, notice.person, notice.thread)
-        joined = _joined(tx.session, notice.person, tx.now)
+        row = tx.session.exec(
+            select(NoticeRow).where(NoticeRow.person == notice.person, NoticeRow.thread == notice.thread)
+        ).first()
         if row is not None and row.send_at is None and any(one.kind in AT_ONCE for one in joined):
             row.send_at = tx.now
             tx.session.add(row)
 
     def _is_stale(self, day: _Day, person: str) -> bool:
         """Whether there is no message yet that says what is to be said; the ledger's head alone makes none."""
-        row = _row(day.session, person, digest_thread(day.today))
-        notice = self._notice(day, person, (0, ""))
-        if row is None:
-            return bool(notice.facts[:-1]) or person in told_on(day.session, day.today)
-        return _bare(Notice.from_json(row.body)) != _bare(notice)
+        written, notice = day.written.get(person), self._notice(day, person, (0, ""))
+        if written is None:
+            return bool(notice.facts[:-1]) or person in day.told
+        return _bare(written) != _bare(notice)
 
     def _notice(self, day: _Day, person: str, head: tuple[int, str]) -> Notice:
         items = self._items(day, person)
-        joined = _joined(day.session, person, day.now)
+        joined = day.joined[person]
         number, digest = head
         later = len(self._all(day, person)) - len(items)
         return self._ground.notices.notice(
@@ -318,10 +347,6 @@ def _first_line(notice: Notice) -> str:
 # -- rows
 
 
-def _row(session: Session, person: str, thread: str) -> NoticeRow | None:
-    return session.exec(select(NoticeRow).where(NoticeRow.person == person, NoticeRow.thread == thread)).first()
-
-
 def _retire_earlier(tx: Tx, notice: Notice) -> None:
     """The last message of an earlier day keeps its words; its buttons go when today's first version comes."""
     query = (
@@ -336,11 +361,6 @@ def _retire_earlier(tx: Tx, notice: Notice) -> None:
     earlier = Notice.from_json(row.body)
     if earlier.buttons:
         tx.notify(replace(earlier, buttons=()), about=row.about)
-
-
-def _snoozed(session: Session, person: str, today: date) -> set[str]:
-    query = select(SnoozeRow.about).where(SnoozeRow.person == person, SnoozeRow.until_day > today.isoformat())
-    return set(session.exec(query).all())
 
 
 def _to_be_reminded(session: Session, today: date) -> set[str]:
@@ -358,11 +378,6 @@ def _joining(session: Session, now: datetime) -> frozenset[tuple[str, str, int]]
     """(person, thread, version) of what joins today's message and may be told by now."""
     query = select(NoticeRow.person, NoticeRow.thread, NoticeRow.version).where(*_joins_today(now))
     return frozenset(session.exec(query).all())
-
-
-def _joined(session: Session, person: str, now: datetime) -> list[Notice]:
-    query = select(NoticeRow).where(NoticeRow.person == person, *_joins_today(now)).order_by(col(NoticeRow.id))
-    return [Notice.from_json(row.body) for row in session.exec(query).all()]
 
 
 def _joins_today(now: datetime) -> tuple[ColumnElement[bool], ...]:

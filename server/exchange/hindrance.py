@@ -17,7 +17,7 @@ from server.domain.ruling import Rule
 from server.domain.schedule import LONDON, in_words, london_day
 from server.domain.standing import of_member, of_signature
 from server.exchange.ground import Ground, InForce
-from server.exchange.uptime import outages
+from server.exchange.uptime import Outage, outages
 from server.store import once
 from server.store.duty_tables import ObligationRow
 
@@ -37,6 +37,8 @@ class Hindrance:
     facts: Facts
     _known: dict[tuple[str, str, str, datetime], str | None] = field(default_factory=dict, repr=False)
     """What was found already: a pair is asked about once for every period that it is late with."""
+    _down: dict[datetime, tuple[Outage, ...]] = field(default_factory=dict, repr=False)
+    """The outages, as they were known at that moment."""
 
     @classmethod
     def seen(cls, ground: Ground, session: Session) -> Hindrance:
@@ -72,7 +74,9 @@ class Hindrance:
     def at_due(self, row: ObligationRow, now: datetime) -> str | None:
         """What prevented it when it fell due: an outage on that day, else the recipient or the agreement."""
         begins = datetime.combine(london_day(row.due_at), _DAY_BEGINS, tzinfo=LONDON)
-        for down in outages(self.session, now):
+        if now not in self._down:
+            self._down[now] = outages(self.session, now)
+        for down in self._down[now]:
             if min(down.until_at, row.due_at) - max(down.from_at, begins) >= _LONG:
                 return f"the exchange, which was down from {in_words(down.from_at)} to {in_words(down.until_at)}"
         return self.of(row, row.due_at)
