@@ -42,6 +42,7 @@ from server.domain.errors import Busy, SafehandError
 from server.domain.pacing import DIGEST
 from server.domain.schedule import in_words
 from server.exchange import Exchange
+from server.exchange.digests import may_wait
 from server.exchange.people import DeskSession
 from server.exchange.signing import signs
 
@@ -252,6 +253,7 @@ class Desk:
             review=review,
             uses=uses,
             today=today_groups(today),
+            later=any(may_wait(item, now) for item in today),
             chat=self._chat,
             head=head,
             waiting=[notice_item(view, now) for view in waiting],

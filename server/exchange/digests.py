@@ -324,8 +324,13 @@ def _buttons(items: Sequence[Item], joined: Sequence[Notice], now: datetime) -> 
 
 
 def _main(buttons: Sequence[Button], label: str) -> Button | None:
+    """The first thing to do, by the name of its matter: a chat shows it away from its line."""
     main = next((button for button in buttons if button.style == "primary"), None)
-    return replace(main, label=f"{main.label} {main.subject}") if main and main.subject not in main.label else main
+    if main is None or not main.subject or main.subject in main.label:
+        return main
+    if not label or label.startswith(main.subject):
+        return replace(main, label=f"{main.label} {main.subject}")
+    return replace(main, label=f"{main.label.removesuffix(' …')}: {label.rpartition(': ')[2]}")
 
 
 def _tone(items: Sequence[Item], joined: Sequence[Notice]) -> Tone:

@@ -182,7 +182,7 @@ def _item(hindrance: Hindrance, place: Place, rows: Sequence[ObligationRow], now
     tone: Tone = "bad" if late else "attention" if due_at - now < timedelta(days=2) else "info"
     return Item(
         _about(place), group, _label(exchange, place[1]), _words(policy, exchange, free, sorted(blocked), due_at, late),
-        due_at, tone, _buttons(exchange, place), _path(exchange, place[1]),
+        due_at, tone, _buttons(exchange, place, late), _path(exchange, place[1]),
     )  # fmt: skip
 
 
@@ -227,10 +227,10 @@ def _called(policy: PolicySet, member_id: str) -> str:
     return member.called if member else member_id
 
 
-def _buttons(exchange: Exchange, place: Place) -> tuple[Button, ...]:
+def _buttons(exchange: Exchange, place: Place, late: bool) -> tuple[Button, ...]:
     subject = f"{place[0]}-{place[1]}"
+    later = () if late else (Button("snooze", "Later", _about(place)),)
     if not exchange.by_file:
-        done = Button("done", "Done …", subject, "primary")
-        return (done, Button("cannot", "Cannot …", subject), Button("snooze", "Later", _about(place)))
+        return (Button("done", "Done …", subject, "primary"), Button("cannot", "Cannot …", subject), *later)
     nil = (Button("nil", "Nothing to send …", subject, "primary"),) if exchange.nil_return == "allowed" else ()
-    return (*nil, Button("cannot", "Cannot send …", subject), Button("snooze", "Later", _about(place)))
+    return (*nil, Button("cannot", "Cannot send …", subject), *later)

@@ -220,7 +220,7 @@ class UseChase:
             f"{asked} by {day_words(first)}: {', '.join(row.id for row, _, _ in rows[:8])}"
             f"{' …' if len(rows) > 8 else ''}",
             _end_of(first), _tone(first, now, step),
-            (Button(step, f"{verb}: all {len(rows)}", subject, "primary"),),
+            (Button(step, verb, subject, "primary"),),
         )  # fmt: skip
 
     def _of_one(self, held: Held, now: datetime) -> Item:

@@ -200,7 +200,7 @@ class Yearly:
 
 
 def _item(one: Standing, over: bool, today: date) -> Item:
-    title, button = KIND[one.kind].title, Button("attest-yearly", f"Give {one.kind}", one.kind, "primary")
+    title, button = KIND[one.kind].title, Button("attest-yearly", "Give it", one.kind, "primary")
     if one.given is None:
         words = f"Your organisation {'was to give' if over else 'gives'} it by {day_words(one.last)}."
     else:

@@ -375,6 +375,17 @@ def test_what_is_overdue_or_escalated_cannot_be_put_off(here: SmallExchange) -> 
     assert digests(here, "g-kent")["2026-12-11"].text.startswith("Overdue")
     with pytest.raises(Refused, match="escalated"):
         here.exchange.snoozes.snooze("g-kent", delivery, via="test")
+    overdue = [item for item in here.exchange.digests.today("p-kent-1") if item.group == "overdue"]
+    assert overdue and not [button for item in overdue for button in item.buttons if button.verb == "snooze"]
+
+
+def test_the_buttons_of_a_message_name_their_matter(here: SmallExchange) -> None:
+    """A chat shows them below all lines, away from the line that each belongs to."""
+    first = [button.label for button in digests(here, "p-kent-1")["2026-12-01"].buttons]
+    assert first[:2] == ["Nothing to send: Movers, Nov 2026", "Nothing to send: Post-16 destinations, Nov 2026"]
+    until(here, "2026-12-10 10:00")
+    leads = [button.label for button in digests(here, "g-kent")["2026-12-10"].buttons]
+    assert leads[:2] == ["Give it: physical security", "Give it: encrypted devices"]
 
 
 # ---------------------------------------------------------------- nudges
