@@ -19,7 +19,7 @@ from server.domain.agreement import Person, PolicySet
 from server.domain.errors import Busy, Forbidden, Refused, SafehandError
 from server.domain.ledger import Event
 from server.domain.schedule import day_words, london_day
-from server.exchange.ground import Ground
+from server.exchange.ground import Ground, InForce
 from server.exchange.proposed_keys import OPEN, is_gpg, marks_of
 from server.exchange.revisions import EXCHANGE, Revisions
 from server.exchange.sessions import Sessions, Visitor, fingerprint
@@ -150,16 +150,16 @@ class Keys:
             linked.append(proposal)
 
         try:
-            self._revisions.propose_key(key.person, self._files_with(key), link)
+            base = self._ground.in_force
+            self._revisions.propose_key(key.person, self._files_with(key, base), link, base=base.revision)
         except (PolicyInvalid, PolicyRefused):
             raise Refused(
                 "The policy would not hold with this key: give it to your administrator instead.", code="NOT_TAKEN"
             ) from None
         return linked[0]
 
-    def _files_with(self, key: KeyProposalRow) -> dict[str, str]:
+    def _files_with(self, key: KeyProposalRow, in_force: InForce) -> dict[str, str]:
         """The files in force with this key, and the next version."""
-        in_force = self._ground.in_force
         files = dict(self._revisions.history.files(in_force.revision))
         person = in_force.policy.person_by_id[key.person]
         label = f"proposed {london_day(key.at)}"
@@ -201,6 +201,9 @@ class Keys:
 
     def _propose_again(self, row: KeyProposalRow) -> bool:
         """On what is in force now; closed if that has the key by now, has not the person, or cannot take it."""
+        with self._ground.store.reading() as session:
+            if self._ground.in_force_at(session).revision != self._ground.in_force.revision:
+                return False  # not seen here yet: at the next look
         person = self._ground.policy.person(row.person)
         if person is None:
             return self._close(row, "withdrawn")

@@ -45,6 +45,7 @@ from server.store import Tx
 from server.store.tables import ApprovalRow, InForceRow, ProposalRow, RevisionRow, SignatureRow
 
 EXCHANGE = "exchange"
+_MOVED = "Another revision came into force at this very moment: put the key there again."
 """Who applies a key that has its quorum: nobody has to."""
 
 
@@ -141,7 +142,7 @@ class Revisions:
             return self._asking.view(tx.session, same, person)
 
     def propose_key(
-        self, person_id: str, files: Mapping[str, str], linked: Callable[[Tx, str], None]
+        self, person_id: str, files: Mapping[str, str], linked: Callable[[Tx, str], None], *, base: str
     ) -> tuple[ProposalView, Plan]:
         """Propose, in the owner's name, a set that differs from the one in force by keys of this person alone.
 
@@ -150,15 +151,17 @@ class Revisions:
         """
         policy = load_texts(files)
         with self._ground.store.reading() as session:
-            base = self._ground.in_force_at(session)
-            planned = plan(base.policy, policy, standing_at(self._ground, session))
-        if not _only_keys_of(person_id, base.policy, policy):
+            current = self._ground.in_force_at(session)
+            if current.revision != base:
+                raise Busy(_MOVED)
+            planned = plan(current.policy, policy, standing_at(self._ground, session))
+        if not _only_keys_of(person_id, current.policy, policy):
             raise Refused("That would change more than a key: an administrator proposes it.", code="NOT_ONLY_A_KEY")
         with self._ground.transaction() as tx:
             person = self._ground.acting(tx.session, person_id)
             if self._ground.in_force_at(tx.session).revision != planned.base:
-                raise Busy("Another revision came into force at this very moment: put the key there again.")
-            self.history.require_moved_label(tx.session, base.policy, policy, planned.revision)
+                raise Busy(_MOVED)
+            self.history.require_moved_label(tx.session, current.policy, policy, planned.revision)
             row = self._proposed(tx, planned, files, person_id, linked)
             return self._asking.view(tx.session, row, person), planned
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 
 import pytest
@@ -188,6 +189,48 @@ def test_when_another_change_comes_first_the_key_is_asked_for_again(
     approve(here, second, "g-kent", "g-essex")
     assert key.fingerprint in fingerprints(here)
     assert here.exchange.policy.person_by_id["u-auditor-1"].name == "F. Firth"
+
+
+def test_a_key_outlives_a_change_that_another_process_applied(here: SmallExchange, gpg_person: MakeGpgPerson) -> None:
+    """This process has not seen the new revision yet when it looks: the key is asked for again once it has."""
+    drop(here, gpg_person("kent-next").armored)
+    files = policy_files(here.keys, gpg_person)
+    files["people.yaml"] = files["people.yaml"].replace("name: F. Fir", "name: F. Firth", 1)
+    with another(here) as other:
+        put_in_force(other, files)
+    here.exchange.keys.tend()
+    here.exchange.refresh()
+    here.exchange.keys.tend()
+    assert [view.status for view in here.exchange.keys.every()] == ["open"]
+    assert [bool(view.key) for view in here.exchange.revisions.every() if view.status == "open"] == [True]
+
+
+def test_a_key_never_takes_out_one_that_another_process_put_in(here: SmallExchange, ssh_key: MakeSshKey) -> None:
+    """Two keys of one person wait, and the other process applies the first: the second is proposed beside it."""
+    first = drop(here, ssh_key("one-more").public)
+    drop(here, ssh_key("two-more").public)
+    with another(here) as other:
+        for person in ("g-kent", "g-essex"):
+            (key,) = [view for view in other.keys.every() if view.proposal == first]
+            other.revisions.approve(person, first, via="test", heard=key.fingerprint[-8:])
+        other.keys.tend()
+    here.exchange.keys.tend()
+    here.exchange.refresh()
+    here.exchange.keys.tend()
+    (again,) = [view for view in here.exchange.revisions.every() if view.status == "open"]
+    assert any("is added" in line for line in again.lines)
+    assert not [line for line in again.lines if "taken out" in line or "removed" in line]
+
+
+@contextmanager
+def another(here: SmallExchange) -> Iterator[Exchange]:
+    """The same exchange in a second process: the command line's."""
+    ground = here.exchange.ground
+    other = Exchange.open(ground.data, database_url=ground.store.url, templates=TEMPLATES)
+    try:
+        yield other
+    finally:
+        other.ground.store.close()
 
 
 @pytest.mark.parametrize("here", ["sqlite", "postgresql"], indirect=True)
