@@ -23,7 +23,7 @@ from server.exchange.signing import signs
 from server.exchange.use import SeveralRefused
 from server.exchange.use_forms import group_of
 
-_SUBJECT = re.compile(r"[A-Za-z0-9][A-Za-z0-9-]{0,63}")
+_SUBJECT = re.compile(r"[A-Za-z0-9][A-Za-z0-9:-]{0,127}")
 _NOBODY = "-"
 GONE = "That button is no longer in use. Please open the latest message."
 

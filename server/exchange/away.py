@@ -58,9 +58,9 @@ class Absences:
     def away(
         self, person_id: str, first: date, last: date, cover: str | None = None, *, by: str, via: str = "cli"
     ) -> Outcome:
-        """From the first day to the last, both included; what was said of those days before is replaced.
+        """From the first day to the last, both included; an absence that has any of those days is replaced as a whole.
 
-        Raises Refused for days that are over or the wrong way round, and for somebody who cannot stand in.
+        Raises Refused for days that are over, too far ahead or the wrong way round, and for who cannot stand in.
         """
         with self._ground.transaction() as tx:
             policy = self._ground.in_force_at(tx.session).policy
@@ -81,10 +81,14 @@ class Absences:
             facts: dict[str, Fact] = {"from": str(first), "until": str(last), "cover": stands_in, "via": via}
             about = tx.record(Event("person.away", by, (person.id,), facts))
             _pace_again(tx, person.id)
+            for earlier in rows:
+                self._tell(tx, policy, person, earlier, about=about, by=by, replaced=True)
             self._tell(tx, policy, person, row, about=about, by=by)
             view = self._view(policy, row, by)
+            before = "; ".join(self._view(policy, earlier, by).words for earlier in rows)
         tail = "" if stands_in else " What is theirs goes to their colleagues with the same role, else to the lead."
-        return Outcome(f"{person.name} is {view.words}.{tail}", changed=True)
+        instead = f" That was: {before}." if before else ""
+        return Outcome(f"{person.name} is {view.words}.{tail}{instead}", changed=True)
 
     def back(self, person_id: str, *, by: str, via: str = "cli") -> Outcome:
         """What they are away for now ends; with nothing now, what is ahead is called off."""
@@ -163,7 +167,9 @@ class Absences:
 
     # -- telling
 
-    def _tell(self, tx: Tx, policy: PolicySet, person: Person, row: AbsenceRow, *, about: int, by: str) -> None:
+    def _tell(
+        self, tx: Tx, policy: PolicySet, person: Person, row: AbsenceRow, *, about: int, by: str, replaced: bool = False
+    ) -> None:
         """Who stands in, the leads, and the person if somebody else said it."""
         leads = [lead.id for lead in policy.people_of(person.member, "governance_lead")]
         people = dict.fromkeys([*([row.cover] if row.cover else []), *leads, person.id])
@@ -173,6 +179,7 @@ class Absences:
             "last": _day(row.until_day),
             "cover": row.cover,
             "over": row.ended_at is not None,
+            "replaced": replaced,
         }
         for told in people:
             if told == by or policy.person(told) is None:
@@ -243,6 +250,8 @@ def _require_days(first: date, last: date, today: date) -> None:
         raise Refused("The last day is before the first: please turn them round.", code="DAYS_REVERSED")
     if last < today:
         raise Refused("Those days are over: name days from today on.", code="DAYS_OVER")
+    if (last - today).days >= 2 * MOST_DAYS:
+        raise Refused("Those days are too far ahead: name days within the next two years.", code="DAYS_FAR")
     if (last - first).days >= MOST_DAYS:
         raise Refused("Nobody is away for more than a year here: let the policy name somebody else.", code="DAYS_MANY")
 

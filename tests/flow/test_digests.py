@@ -303,12 +303,23 @@ def test_an_absence_is_replaced_ended_and_never_said_twice(here: SmallExchange) 
     assert here.kinds().count("person.back") == 1
 
 
+def test_who_stood_in_hears_that_other_days_took_their_place(here: SmallExchange) -> None:
+    """The whole absence is replaced, and the sentence says what it was."""
+    absences = here.exchange.absences
+    absences.away("p-kent-1", date(2026, 12, 1), date(2026, 12, 31), "p-kent-2", by="p-kent-1", via="test")
+    said = absences.away("p-kent-1", date(2026, 12, 20), date(2026, 12, 31), by="p-kent-1", via="test").sentence
+    assert said.endswith("That was: away from Tue 1 Dec 2026 to Thu 31 Dec 2026, p-kent-2 stands in.")
+    (notice,) = [notice for notice in here.told("p-kent-2") if notice.kind == "away"]
+    assert notice.text.strip().endswith("You do not stand in for those any more.")
+
+
 @pytest.mark.parametrize(
     ("person", "first", "last", "cover", "by", "error", "words"),
     [
         ("p-kent-1", "2026-12-21", "2026-12-20", None, "p-kent-1", Refused, "before the first"),
         ("p-kent-1", "2026-11-02", "2026-11-20", None, "p-kent-1", Refused, "over"),
         ("p-kent-1", "2026-12-21", "2028-01-20", None, "p-kent-1", Refused, "more than a year"),
+        ("p-kent-1", "9999-12-31", "9999-12-31", None, "p-kent-1", Refused, "too far ahead"),
         ("p-kent-1", "2026-12-21", "2027-01-04", "p-essex-1", "p-kent-1", Refused, "Nobody else"),
         ("p-kent-1", "2026-12-21", "2027-01-04", "p-kent-1", "p-kent-1", Refused, "Nobody else"),
         ("p-kent-1", "2026-12-21", "2027-01-04", "g-kent", "p-kent-1", Refused, "none of the roles"),
@@ -522,6 +533,21 @@ def test_buttons_put_off_nudge_and_say_who_is_away(here: SmallExchange) -> None:
     back = buttons.press("p-kent-1", "back", "p-kent-1", via="desk")
     assert isinstance(back, Reply)
     assert back.changed
+
+
+@pytest.mark.parametrize("person", ["p-essex-1", "p-kent-1", "g-kent"])
+def test_every_button_of_what_waits_works(here: SmallExchange, person: str) -> None:
+    """It acts or asks; none is said to be no longer in use, and "Later" puts its one matter off."""
+    here.arrive()
+    until(here, "2026-12-02 10:00")
+    buttons, digests_now = Buttons(here.exchange), here.exchange.digests.today
+    shown = [button for item in digests_now(person) for button in item.buttons]
+    answers = [buttons.press(person, button.verb, button.subject, via="desk") for button in shown]
+    assert shown and not [
+        answer for answer in answers if isinstance(answer, Reply) and "no longer in use" in answer.text
+    ]
+    later = [answer for button, answer in zip(shown, answers, strict=True) if button.verb == "snooze"]
+    assert all(isinstance(answer, Reply) and answer.changed for answer in later)
 
 
 def test_a_sender_hears_again_before_the_use_by_day_and_once_when_the_copy_goes(here: SmallExchange) -> None:

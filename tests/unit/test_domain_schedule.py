@@ -161,19 +161,35 @@ def test_this_month_can_never_be_sent(now: datetime) -> None:
     assert not Period(today.year, today.month).is_open(now, 36)
 
 
-@given(st.integers(1000, 9999), st.integers(1, 12))
+@given(st.integers(2000, 2999), st.integers(1, 12))
 def test_a_period_is_read_as_it_is_written(year: int, month: int) -> None:
-    """2026-11 and nothing else."""
+    """2026-11 and nothing else; whatever is read has a day on which it opens, and one on which it closes."""
     period = Period(year, month)
+    assert period.first_day < period.opens < period.closes(36)
     assert Period.parse(str(period)) == period
     assert str(period) == f"{year}-{month:02d}"
 
 
 @pytest.mark.parametrize(
-    "text", ["", "2026-13", "2026-00", "2026-1", "26-11", "2026/11", "2026-11-01", " 2026-11", "2026-11\n", "2026–11"]
+    "text",
+    [
+        "",
+        "2026-13",
+        "2026-00",
+        "2026-1",
+        "26-11",
+        "2026/11",
+        "2026-11-01",
+        " 2026-11",
+        "2026-11\n",
+        "2026–11",
+        "0000-11",
+        "1999-12",
+        "9999-12",
+    ],
 )
 def test_what_is_no_month_is_no_period(text: str) -> None:
-    """Anything but four digits, a hyphen and 01 to 12 names nothing."""
+    """Anything but four digits from 2000 to 2999, a hyphen and 01 to 12 names nothing."""
     assert Period.parse(text) is None
 
 
