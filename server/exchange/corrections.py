@@ -111,7 +111,8 @@ class Corrections:
                 raise Forbidden(f"{self._ground.called(row.member)} asked for {row.id}; only they can withdraw it.")
             self._may(tx.session, person)
             if row.status not in UNDER_WAY:
-                return Outcome(f"{row.id} is {self._ended(row, tx.now)} already.", changed=False)
+                newer = self._newer_of(tx.session, person.member, row)
+                return Outcome(f"{row.id} is {self._ended(row, tx.now, newer)} already.", changed=False)
             row.status = WITHDRAWN
             self._moved(tx, row, consignment, "correction.withdrawn", person.id, {"via": via})
         return Outcome(f"{row.id} is withdrawn; everybody who was told knows.", changed=True)
@@ -123,7 +124,7 @@ class Corrections:
         with self._ground.transaction() as tx:
             person, row, consignment = self._answering(tx, person_id, correction_id)
             if row.status != OPEN:
-                return Outcome(f"{row.id} is {self._ended(row, tx.now)} already.", changed=False)
+                return Outcome(f"{row.id} is {self._ended(row, tx.now, row.reissued_by)} already.", changed=False)
             row.status, row.answered_at, row.answered_by = ACCEPTED, tx.now, person.id
             self._moved(tx, row, consignment, "correction.accepted", person.id, {"via": via})
             by = self._days(tx.session, row)[1]
@@ -139,7 +140,7 @@ class Corrections:
         with self._ground.transaction() as tx:
             person, row, consignment = self._answering(tx, person_id, correction_id)
             if row.status not in UNDER_WAY:
-                return Outcome(f"{row.id} is {self._ended(row, tx.now)} already.", changed=False)
+                return Outcome(f"{row.id} is {self._ended(row, tx.now, row.reissued_by)} already.", changed=False)
             row.status, row.answered_at, row.answered_by, row.answer = DECLINED, tx.now, person.id, tidy
             facts: dict[str, Fact] = {"via": via, "reason": guard.short_hash(tidy.encode())}
             self._moved(tx, row, consignment, "correction.declined", person.id, facts)
@@ -367,14 +368,15 @@ class Corrections:
     ) -> CorrectionView:
         policy = self._ground.policy
         own = row.delivery if person is None else self._delivery_of(session, person.member, row, consignment)
+        newer = row.reissued_by if person is None else self._newer_of(session, person.member, row)
         return CorrectionView(
             row.id, own, consignment.id, row.line, row.field, self._ground.called(consignment.member),
-            self._ground.called(row.member), row.at, row.status, self._words(session, row),
+            self._ground.called(row.member), row.at, row.status, self._words(session, row, newer),
             self._buttons(policy, person, row, consignment) if person else (),
         )  # fmt: skip
 
-    def _words(self, session: Session, row: CorrectionRow) -> str:
-        """Where it stands, as a clause."""
+    def _words(self, session: Session, row: CorrectionRow, newer: str | None) -> str:
+        """Where it stands, as a clause; `newer` as its reader has the file that ended it."""
         answer, again = self._days(session, row)
         late = self._late(session, row, self._ground.now())
         if row.status == OPEN:
@@ -382,14 +384,14 @@ class Corrections:
         if row.status == ACCEPTED:
             comes = "overdue: a new file was to come" if late else "a new file comes"
             return f"accepted; {comes}{f' by {day_words(again)}' if again else ''}"
-        return self._ended(row, self._ground.now())
+        return self._ended(row, self._ground.now(), newer)
 
-    def _ended(self, row: CorrectionRow, now: datetime) -> str:
+    def _ended(self, row: CorrectionRow, now: datetime, newer: str | None) -> str:
         at = f" at {clock_words(row.answered_at, now)}" if row.answered_at else ""
         return {
             ACCEPTED: f"accepted by {row.answered_by}{at}",
             DECLINED: f"declined by {row.answered_by}{at}: {row.answer}",
-            REISSUED: f"corrected by {row.reissued_by}",
+            REISSUED: f"corrected by {newer or 'a newer file'}",
             WITHDRAWN: f"withdrawn by {self._ground.called(row.member)}",
         }.get(row.status, row.status)
 
@@ -474,15 +476,18 @@ def _under_way(session: Session, sender: str | None = None) -> list[tuple[Correc
 
 
 def _overtaken(session: Session) -> list[str]:
-    """Corrections under way of a file that a newer one has replaced for one of its recipients."""
+    """Corrections under way of a file that a newer one has replaced for one of its recipients since they were asked."""
     other = aliased(DeliveryRow)
     query = (
         select(CorrectionRow.id)
         .join(DeliveryRow, col(DeliveryRow.id) == col(CorrectionRow.delivery))
         .join(other, col(other.consignment) == col(DeliveryRow.consignment))
-        .where(col(CorrectionRow.status).in_(UNDER_WAY), col(other.status) == Status.SUPERSEDED)
+        .where(
+            col(CorrectionRow.status).in_(UNDER_WAY), col(other.status) == Status.SUPERSEDED,
+            col(other.ended_at) >= col(CorrectionRow.at),
+        )
         .distinct()
-    )
+    )  # fmt: skip
     return sorted(session.exec(query).all())
 
 
@@ -512,8 +517,9 @@ def _copies(session: Session, consignment: ConsignmentRow) -> list[DeliveryRow]:
 
 
 def _newer(session: Session, row: CorrectionRow) -> DeliveryRow | None:
-    """The delivery that took the place of one of this file's: the asker's own if it has one."""
-    found = [one for one in deliveries_of(session, _consignment(session, row)) if one.status is Status.SUPERSEDED]
+    """The delivery that took the place of one of this file's since it was asked for: the asker's own if it has one."""
+    replaced = [one for one in deliveries_of(session, _consignment(session, row)) if one.status is Status.SUPERSEDED]
+    found = [one for one in replaced if one.ended_at and one.ended_at >= row.at]
     ours = sorted(found, key=lambda one: one.recipient != row.member)
     named = next((one.superseded_by for one in ours if one.superseded_by), None)
     return session.get(DeliveryRow, named) if named else None

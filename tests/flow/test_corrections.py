@@ -86,6 +86,31 @@ def test_r087_the_sender_has_a_task_at_once_and_a_new_file_supersedes_the_old_fo
     ]  # fmt: skip
 
 
+def test_a_file_that_was_sent_before_it_was_asked_for_ends_nothing(broadcast: SmallExchange) -> None:
+    """Medway had a newer file already when Kent asked for a correction of its own."""
+    here, corrections = broadcast, broadcast.exchange.corrections
+    first = sent_to_all(here)
+    here.put("p-essex-1", f"post16-destinations/2026-11/medway/{NAME}", records(5))
+    here.release()
+    corrections.correct("p-kent-1", first["kent"], "3", "dob", via="test")
+    here.exchange.tick()
+    assert [view.status for view in corrections.of_person("p-kent-1")] == ["open"]
+
+
+def test_nobody_reads_the_number_of_another_members_file(broadcast: SmallExchange) -> None:
+    """The newer file went to Medway alone: it ends the correction, and Kent hears that there is one."""
+    here, corrections = broadcast, broadcast.exchange.corrections
+    first = sent_to_all(here)
+    corrections.correct("p-kent-1", first["kent"], "3", "dob", via="test")
+    here.put("p-essex-1", f"post16-destinations/2026-11/medway/{NAME}", records(5))
+    here.release()
+    here.exchange.tick()
+    (asked,) = corrections.of_person("p-kent-1")
+    assert asked.words == "corrected by a newer file"
+    again = corrections.withdraw("p-kent-1", asked.id, via="test")
+    assert again.sentence.endswith("is corrected by a newer file already.")
+
+
 def test_a_second_recipient_who_finds_the_same_is_told_who_asked(broadcast: SmallExchange) -> None:
     """One task for the sender, not two; another field is another correction."""
     here, corrections = broadcast, broadcast.exchange.corrections
