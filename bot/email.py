@@ -10,6 +10,7 @@ import hashlib
 import smtplib
 import ssl
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.message import EmailMessage
@@ -124,8 +125,7 @@ class EmailFront:
 
     def _hand_over(self, message: EmailMessage, to: str) -> None:
         try:
-            with self._connected() as server:
-                server.send_message(message, self._settings.sender, [to])
+            self._send(message, to)
         except smtplib.SMTPRecipientsRefused as refused:
             code, _ = next(iter(refused.recipients.values()), (550, b""))
             raise _judged(code, "the mail server does not know the addressee") from None
@@ -133,6 +133,16 @@ class EmailFront:
             raise Later(REST) from None
         except smtplib.SMTPDataError as refused:
             raise _judged(refused.smtp_code, "the mail server does not take the letter") from None
+
+    def _send(self, message: EmailMessage, to: str) -> None:
+        """What the server has taken is sent, however it says good-bye."""
+        server = self._connected()
+        try:
+            server.send_message(message, self._settings.sender, [to])
+        finally:
+            with suppress(OSError, smtplib.SMTPException):
+                server.quit()
+            server.close()
 
     def _connected(self) -> smtplib.SMTP:
         own = self._settings

@@ -114,7 +114,8 @@ def words(obligation: Obligation, now: datetime) -> str:
         case Standing.CANNOT:
             late = obligation.met_at is not None and obligation.met_at > obligation.due_at
             said = f"; said late, {met}" if late and obligation.kind in CHASED and not obligation.blocked else ""
-            return f"cannot send, because: {obligation.reason}{said}"
+            why = f", because: {obligation.reason}" if obligation.reason else ""
+            return f"cannot send{why}{said}"
         case Standing.BLOCKED:
             return f"blocked by {obligation.blocked}"
         case Standing.WAITING:

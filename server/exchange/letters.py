@@ -31,7 +31,7 @@ from server.store.tables import ChatLinkRow, LedgerRow, NoticeRow, SendingRow
 
 MAIL, MAIL_UNDELIVERABLE, ENABLED = "email", "MAIL_UNDELIVERABLE", "mail.enabled"
 OLDEST = timedelta(days=30)
-"""What was written longer ago is not mailed any more."""
+"""What was to be told longer ago is not mailed any more."""
 _PLACE = "mail"
 _ADDRESS = re.compile(r"[A-Za-z0-9._%+'/=-]{1,64}@(?=.{1,253}$)[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)+")
 _NEEDS_SOMEBODY = frozenset({"attention", "bad"})
@@ -130,7 +130,8 @@ class Letters(Outbox):
             .outerjoin(SendingRow, (col(SendingRow.notice) == col(NoticeRow.id)) & (col(SendingRow.transport) == MAIL))
             .where(
                 col(NoticeRow.person).in_(list(addresses)),
-                col(NoticeRow.updated_at) >= max(self._since or now, now - OLDEST),
+                col(NoticeRow.updated_at) >= (self._since or now),
+                col(NoticeRow.send_at) >= now - OLDEST,
                 or_(col(SendingRow.version).is_(None), col(SendingRow.version) < col(NoticeRow.version)),
                 or_(col(SendingRow.due_real).is_(None), col(SendingRow.due_real) <= real),
                 col(NoticeRow.send_at) <= now,

@@ -7,7 +7,7 @@ administrators and auditors see all. Nothing here is about the people in the fil
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, datetime
 
 from sqlalchemy import or_
@@ -191,6 +191,12 @@ class _Reader:
         """Whether something of this exchange between these members may be seen."""
         return self.member is None or exchange in self.exchanges or self.member in members
 
+    def told(self, obligation: Obligation) -> Obligation:
+        """Why something cannot be sent is for the two whom it concerns."""
+        if self.member in {None, obligation.sender, obligation.recipient}:
+            return obligation
+        return replace(obligation, reason=None)
+
 
 @dataclass(frozen=True, slots=True)
 class _Waits:
@@ -228,7 +234,7 @@ class Status:
         with self._ground.store.reading() as session:
             every = due_between(session, first, last, exchange=exchange, member=member)
             there = (o for o in every if o.answer is not Answer.WITHDRAWN)
-            seen = [o for o in there if reader.sees(o.exchange, o.sender, o.recipient)]
+            seen = [reader.told(o) for o in there if reader.sees(o.exchange, o.sender, o.recipient)]
             left = self._left_late(session, reader, exchange, member, now) if year is None else []
             late = Attested(session, self._ground.policy, now).overdue()
             waiting = self._unacknowledged(session, reader, exchange, member, now)

@@ -190,10 +190,7 @@ class UseForms:
         papers: list[Paper] = []
         for step in ("processed", "destroyed"):
             held = self._open(person, step)
-            if not held:
-                continue
-            asked = self._of(person, held)
-            papers += [self._form(copy, asked, step) for copy in asked.copies]
+            papers += [self._form(self._of(person, [one]), step) for one in held]
             for (exchange, period), rows in grouped(held).items():
                 if len(rows) > 1:
                     name = f"{exchange}_{period}.{step}.csv"
@@ -205,7 +202,8 @@ class UseForms:
         body = text.replace("\r\n", "\n").replace("\n", "\r\n")
         return Paper.of(name, b"\xef\xbb\xbf" + body.encode(), self._ground.now())
 
-    def _form(self, copy: Copy, asked: Asked, step: str) -> Paper:
+    def _form(self, asked: Asked, step: str) -> Paper:
+        (copy,) = asked.copies
         head = [f"{copy.words}. Use and destroy by {asked.use_by}.", ""]
         if step == "processed":
             head += ["What was in it? Fill in the numbers, and put this file back under the same name.",
@@ -253,11 +251,11 @@ class UseForms:
             raise Missing
         step = whole[3].casefold()
         filled = read_table(text_of(content), ("delivery", "from", "to_destroy", *self._known(person, step)))
-        marks = ("destroyed",) if step == "destroyed" else ("kept", "not_ours", "rejected")
-        given = {d: row for d, row in filled.items() if any(row.answers.get(mark, "") for mark in marks)}
+        marks = {"destroyed"} if step == "destroyed" else set(self._known(person, step)) - {"received"}
+        given = {d: row for d, row in filled.items() if any(row.answers.get(mark) for mark in marks)}
         if not given:
-            raise Refused(f"No row of it is filled in: nothing was recorded. Fill in {' and '.join(marks)}.".replace(
-                "_", " "), code="NOTHING_SAID")  # fmt: skip
+            asked = "destroyed" if step == "destroyed" else "kept, not ours and rejected"
+            raise Refused(f"No row of it is filled in: nothing was recorded. Fill in {asked}.", code="NOTHING_SAID")
         return self._carry_out(person_id, step, given, via)
 
     def _known(self, person: Person, step: str) -> tuple[str, ...]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import AsyncIterator, Iterator
-from datetime import timedelta
+from datetime import UTC, date, datetime, timedelta
 
 import pytest
 from hypothesis import given
@@ -112,6 +112,22 @@ async def test_what_was_told_before_mail_was_set_up_is_not_sent_after_them(
     mail = front(here, server)
     await everything(mail)
     assert server.taken == []
+
+
+async def test_what_waited_for_the_end_of_a_long_absence_is_mailed_then(
+    here: SmallExchange, server: MailServer
+) -> None:
+    """Six weeks away: the letter comes on the day of the return, not never."""
+    mail = front(here, server)
+    here.exchange.absences.away("p-kent-1", date(2026, 12, 1), date(2027, 1, 14), "p-kent-2", by="p-kent-1")
+    tell(here, "Please look at the agreement.", tone="attention")
+    await everything(mail)
+    assert server.to(address(here, "p-kent-1")) == []
+    here.exchange.clock.set(datetime(2027, 1, 15, 10, tzinfo=UTC))
+    here.exchange.refresh()
+    here.exchange.tick()
+    await everything(mail)
+    assert any("Please look" in m.get_content() for m in server.to(address(here, "p-kent-1")))
 
 
 async def test_a_suspended_person_gets_no_letters(here: SmallExchange, server: MailServer) -> None:
@@ -290,6 +306,20 @@ async def test_a_server_that_refuses_the_exchange_is_left_alone_for_a_while(
     tried_again(here)
     await everything(mail)
     assert len(server.taken) == 1
+
+
+@pytest.mark.parametrize("bye", ["", "421 too late", "500 what?"])
+async def test_what_the_server_took_is_sent_however_it_says_good_bye(
+    here: SmallExchange, server: MailServer, bye: str
+) -> None:
+    """An answer to QUIT changes nothing: the letter is not sent again."""
+    mail = front(here, server)
+    server.answers["QUIT"] = [bye]
+    tell(here, "Once.")
+    await everything(mail)
+    tried_again(here)
+    await everything(mail)
+    assert len([m for m in server.to(address(here, "p-kent-1")) if "Once." in m.get_content()]) == 1
 
 
 async def test_a_letter_that_was_taken_twice_is_one_letter(here: SmallExchange, server: MailServer) -> None:

@@ -63,6 +63,17 @@ def test_administrators_and_auditors_see_every_exchange(seen: SmallExchange) -> 
         assert {one.exchange for one in seen.exchange.status.sight(person).owed} == everything
 
 
+@pytest.mark.parametrize(("reader", "reads"), [("g-essex", True), ("g-kent", True), ("p-medway-1", False)])
+def test_why_it_cannot_be_sent_is_for_the_two_whom_it_concerns(here: SmallExchange, reader: str, reads: bool) -> None:
+    """The form promises so: everybody else reads that it cannot be sent."""
+    here.exchange.tick()
+    here.exchange.obligations.cannot("p-essex-1", "post16-destinations", "2026-11", "kent", "no system", via="test")
+    sight = here.exchange.status.sight(reader)
+    said = {one.words for one in sight.owed if one.words.startswith("cannot send")}
+    assert said == {"cannot send, because: no system" if reads else "cannot send"}
+    assert ("no system" in str(page(sight, ("", "")))) is reads
+
+
 def test_who_may_not_look_is_refused(seen: SmallExchange) -> None:
     """Nobody, and nobody of a member that is not there."""
     with pytest.raises(Missing):

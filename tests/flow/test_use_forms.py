@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import UTC, datetime
 
 import pytest
 
@@ -37,6 +38,17 @@ def filled(text: str, **answers: object) -> str:
         name = line.split(":")[0].replace(" ", "_")
         lines.append(f"{line.split(':')[0]}: {answers[name]}" if name in answers else line)
     return "\r\n".join(lines)
+
+
+def test_each_form_says_its_own_day(here: SmallExchange) -> None:
+    """What arrived later is used and destroyed later, whatever else waits."""
+    first = acknowledged(here)
+    here.exchange.clock.set(datetime(2026, 12, 20, 10, tzinfo=UTC))
+    here.exchange.refresh()
+    second = acknowledged(here)
+    found = forms(here)
+    assert "by Mon 1 Feb 2027." in found[f"{first}.processed.txt"]
+    assert "by Sat 20 Feb 2027." in found[f"{second}.processed.txt"]
 
 
 def test_a_form_lies_there_and_is_put_back(here: SmallExchange) -> None:
@@ -98,6 +110,14 @@ def test_a_month_is_one_table(here: SmallExchange) -> None:
     assert f"{found[2]}.processed.txt" in forms(here)
     with pytest.raises(Refused, match="No row of it is filled in"):
         put(here, name, table[0] + "\r\n" + table[1])
+
+
+def test_a_row_that_only_counts_for_an_authority_is_not_passed_over(here: SmallExchange) -> None:
+    """It says something, so it is asked for the rest; nothing of the table is recorded then."""
+    found = [acknowledged(here), acknowledged(here)]
+    rows = ["delivery,received,kept,not ours,rejected,kept 886", f"{found[0]},3,2,1,0,2", f"{found[1]},3,,,,2"]
+    with pytest.raises(Refused, match=r"Nothing was recorded\. Line 3"):
+        put(here, "post16-destinations_2026-11.processed.csv", "\r\n".join(rows))
 
 
 def test_a_table_of_destruction_comes_filled_in_with_habits(here: SmallExchange) -> None:
