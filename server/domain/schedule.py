@@ -9,7 +9,7 @@ from datetime import UTC, date, datetime, time, timedelta
 from zoneinfo import ZoneInfo
 
 LONDON = ZoneInfo("Europe/London")
-_PERIOD = re.compile(r"(2\d{3})-(0[1-9]|1[0-2])")
+_PERIOD = re.compile(r"((?:19|2\d)\d{2})-(0[1-9]|1[0-2])")
 _SPAN = re.compile(r"P(?:(\d{1,4})([DMY])|T(\d{1,4})([HMS]))")
 
 
