@@ -138,9 +138,10 @@ class Tree:
         """Whether a folder of this name is there."""
         try:
             words = path.words
-            if words[:1] == ("outbox",) and len(words) > 3:
-                return len(words) == 4 and words[3] in self._views.outbox_folders(self._visitor, words[1])
-            return self.look(path).folder
+            if words[:1] != ("outbox",) or len(words) < 4:
+                return self.look(path).folder
+            known = len(words) == 4 and words[3] in self._views.outbox_folders(self._visitor, words[1])
+            return known and self.look(Path(path.parts[:3])).folder
         except Missing:
             return False
 

@@ -137,6 +137,21 @@ def test_openssh_is_told_why_a_place_is_wrong(running: DemoProcess, work: Path, 
     assert sentence in done.stderr
 
 
+@pytest.mark.parametrize(
+    ("month", "sentence"), [("2026-13", "The period is a month"), ("1999-01", "closed"), ("2027-05", "not over yet")]
+)
+@pytest.mark.parametrize("exchange", ["trial", "post16-destinations"])
+def test_openssh_is_told_that_the_month_is_wrong_not_that_its_folder_is_there(
+    running: DemoProcess, work: Path, exchange: str, month: str, sentence: str
+) -> None:
+    """`put FILE outbox/…/2026-13/kent/`: no such folder is there, so the client sends its path as a file's."""
+    file = a_file(work, 10)
+    done = running.sftp("p-essex-1", f"put {file.name} outbox/{exchange}/{month}/kent/")
+    assert done.returncode != 0
+    assert sentence in done.stderr
+    assert "made by the exchange" in running.sftp("p-essex-1", f"mkdir outbox/{exchange}/{month}/kent").stderr
+
+
 def test_openssh_cannot_do_what_is_not_here(running: DemoProcess) -> None:
     """No folder is made or removed, nothing is linked, read back or removed elsewhere; the session answers each."""
     for command in (
